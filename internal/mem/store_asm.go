@@ -1,0 +1,16 @@
+//go:build (amd64 || arm64) && !race && !purego
+
+package mem
+
+import "sync/atomic"
+
+// StoreRelease64 stores v in *p so that everything this goroutine wrote before is visible to whoever loads v.
+// It does not order later loads: a store-load order needs p.Store.
+//
+//go:noescape
+func StoreRelease64(p *atomic.Uint64, v uint64)
+
+// Pause tells the processor n times that this is a spin loop: about 25 ns each on recent x86, a few on arm64.
+//
+//go:noescape
+func Pause(n uint32)
