@@ -1,0 +1,14 @@
+package shmseg
+
+// What the tests look at beneath the exported surface.
+var (
+	MapFile     = mapFile
+	Unmap       = unmap
+	WriteHeader = writeHeader
+	Checksum    = checksum
+)
+
+const (
+	OneWriter    = oneWriter
+	MaxNameBytes = maxNameBytes
+)
