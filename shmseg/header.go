@@ -88,7 +88,7 @@ type Header struct {
 
 // Region is a region's place in a segment, in bytes.
 type Region struct {
-	Offset, Size uint64
+	Offset, Size uint64 // bytes; Offset counts from the start of the segment
 }
 
 // String returns the region as the half-open interval of its bytes.

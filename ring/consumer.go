@@ -1,0 +1,317 @@
+package ring
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"os"
+	"sync/atomic"
+
+	"github.com/shmwire/shmwire/internal/mem"
+)
+
+// Consumer is the receiving side of an SPSC ring. It belongs to one goroutine at a time; a call that finds another one
+// waiting panics.
+//
+// In the terminology of the Go memory model, the commit of a record synchronizes before the call that takes it, and
+// the call that gives a slot back synchronizes before the send that fills it anew.
+type Consumer struct {
+	shape
+	pos       uint64 // I2; everything before it has been taken
+	ahead     uint64 // the checked descriptor at pos, COMMITTED; 0 if not seen yet
+	published uint64 // what the producer knows of pos
+	every     uint64 // slots after which it hears at the latest: max(1, N/8)
+	ringer
+	state uint8
+
+	position *atomic.Uint64 // written by: this handle
+	closing  *atomic.Uint64 // the producer's closed word; written by: the producer
+	closed   *atomic.Uint64 // written by: this handle
+
+	sleeper
+	drainEnd uint64 // with handleDraining: nothing that ends behind it is delivered
+	err      error  // why the handle is poisoned
+
+	stats  Stats
+	shared uint64
+	words  []atomic.Uint64
+}
+
+// NewConsumer returns the consumer of the ring whose consumer region is own, which this process may write, and whose
+// producer region is peer, which is never written and may be mapped read-only. Both start at a multiple of 128 bytes;
+// the ring keeps using them, also for views, until the last call has returned.
+//
+// It rings the producer once. The error names the field or region that is impossible.
+func NewConsumer(own, peer []byte, cfg Config) (*Consumer, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	own, err := checkRegion("consumer", own, cfg.ConsumerBytes())
+	if err != nil {
+		return nil, err
+	}
+	if peer, err = checkRegion("producer", peer, cfg.ProducerBytes()); err != nil {
+		return nil, err
+	}
+	c := &Consumer{
+		shape:     makeShape(peer, cfg.Geometry),
+		ringer:    makeRinger(&cfg, peer),
+		pos:       cfg.Start,
+		published: cfg.Start,
+		shared:    cfg.Start,
+		every:     max(1, uint64(cfg.Slots)/8),
+		position:  mem.Uint64At(own, ConsumerPositionOffset),
+		closing:   mem.Uint64At(peer, ProducerClosedOffset),
+		closed:    mem.Uint64At(own, ConsumerClosedOffset),
+		words:     mem.Uint64s(own, ConsumerStatsOffset, statsWords),
+	}
+	c.sleeper = makeSleeper(&cfg, own, c.lookForRecord)
+	c.position.Store(cfg.Start)
+	c.closed.Store(0)
+	writeHeader(own, KindSPSCConsumer, cfg.Geometry, cfg.Start)
+	c.ring()
+	return c, nil
+}
+
+// Position returns the position after the last record that was given back, in slots since position 0.
+func (c *Consumer) Position() uint64 { return c.pos }
+
+// Err returns the [*CorruptError] that ended the handle, or nil.
+func (c *Consumer) Err() error { return c.err }
+
+// Stats returns what the handle has done. The numbers are exact.
+func (c *Consumer) Stats() Stats {
+	s := c.stats
+	s.Waits, s.Parks, s.Rings, s.Position = c.waits, c.parked, c.rings, c.pos
+	return s
+}
+
+// TryReceive takes the next record if there is one now and appends its message to buf[:0]. The result is the caller's;
+// it is buf, emptied, when there is no message. ok=false with a nil error means that there is none yet. Errors:
+// [io.EOF] once the producer has closed and everything has been taken, ErrCorrupt, [os.ErrClosed] after Close. It
+// panics while a [Record] is not released.
+func (c *Consumer) TryReceive(buf []byte) (msg []byte, ok bool, err error) {
+	if c.ahead == 0 || c.state != 0 {
+		if ready, err := c.ready("TryReceive"); !ready {
+			return buf[:0], false, err
+		}
+	}
+	n := int(c.ahead >> xShift & xMask)
+	msg = append(buf[:0], c.payload(c.pos, n)...)
+	c.give(n)
+	return msg, true, nil
+}
+
+// Receive takes the next record, waiting for it as long as it takes, and appends its message to buf[:0]. Errors: those
+// of [Consumer.TryReceive]; ctx.Err() and what Config.Stopped returns, in which case nothing was taken.
+func (c *Consumer) Receive(ctx context.Context, buf []byte) (msg []byte, err error) {
+	if err := ctx.Err(); err != nil {
+		return buf[:0], err
+	}
+	for {
+		if msg, ok, err := c.TryReceive(buf); ok || err != nil {
+			return msg, err
+		}
+		if err := c.await(ctx); err != nil {
+			return buf[:0], err
+		}
+	}
+}
+
+// DrainAtMost bounds what is still delivered to records that lie within the next so many slots; after that the Try
+// methods say ok=false. It is for a peer that is gone, whose region nevertheless may be rewritten for ever. A later
+// call can only lower the bound. Unlike the other methods it may be called from Config.Stopped.
+func (c *Consumer) DrainAtMost(slots uint64) {
+	if c.state&handleDraining == 0 || slots < c.drainEnd-c.pos {
+		c.drainEnd = c.pos + slots
+	}
+	c.state |= handleDraining
+}
+
+// Close tells the producer that nothing more will be read. It rings whether the producer sleeps or not; a second call
+// does nothing.
+func (c *Consumer) Close() {
+	if c.state&handleBusy != 0 {
+		c.misuse("Close")
+	}
+	if c.state&handleClosed != 0 {
+		return
+	}
+	c.state |= handleClosed
+	c.stopWatching()
+	c.shareStats()
+	c.position.Store(c.pos)
+	// sync(no-reader) publishes: nothing; the word by itself ends the producer's wait. Pairs with Producer.space.
+	c.closed.Store(max(1, c.pos+1))
+	c.ring()
+}
+
+// ready reports whether there is a record at pos, described by ahead, for a call that may go on.
+func (c *Consumer) ready(op string) (bool, error) {
+	if err := c.usable(op); err != nil {
+		return false, err
+	}
+	return c.find()
+}
+
+// find looks for a record at pos. Before it says that there is none, everything taken has been given back (I9).
+func (c *Consumer) find() (bool, error) {
+	if found, err := c.lookHere(); found || err != nil {
+		return found, err
+	}
+	if c.pos != c.published {
+		c.publishPosition()
+	}
+	// sync(close) takes over: whatever was committed is visible now, so a look that finds nothing is final. Pairs with
+	// Producer.Close.
+	closed := c.closing.Load()
+	if closed == 0 {
+		return false, nil
+	}
+	if found, err := c.lookHere(); found || err != nil {
+		return found, err
+	}
+	switch {
+	case closed-1 == c.pos:
+		c.state |= handleEnded
+		return false, io.EOF
+	case c.held():
+		return false, nil
+	}
+	return false, c.poison("final position", closed-1, fmt.Sprintf("%d, where no record is", c.pos))
+}
+
+// lookHere looks at the descriptor at pos and, if that is a padding, at the one behind it; more steps than these two
+// cannot come, since a padding ends at index 0, where none may start (I4).
+func (c *Consumer) lookHere() (bool, error) {
+	for {
+		// sync(commit) takes over: the payload of the record at pos, and the descriptors of its batch. Pairs with
+		// Producer.put and Producer.TrySend.
+		d := c.descs[c.pos&c.mask].Load()
+		if !counts(d, c.pos, c.lapShift) {
+			return false, nil
+		}
+		slots, err := c.check(d)
+		if err != nil {
+			return false, err
+		}
+		if c.state&handleDraining != 0 && slots > c.drainEnd-c.pos {
+			return false, nil
+		}
+		if d&stateMask == stateCommitted {
+			c.ahead = d
+			return true, nil
+		}
+		c.pos += slots
+		c.stats.Skips++
+	}
+}
+
+// held reports whether there is something at pos that DrainAtMost holds back.
+func (c *Consumer) held() bool {
+	return c.state&handleDraining != 0 && counts(c.descs[c.pos&c.mask].Load(), c.pos, c.lapShift)
+}
+
+// check bounds everything that descriptor d, which counts for pos, says (I4), and returns the slots it covers.
+func (c *Consumer) check(d uint64) (slots uint64, err error) {
+	x, left := d>>xShift&xMask, c.left(c.pos)
+	switch d & stateMask {
+	case stateCommitted:
+		if x > uint64(c.maxRecord) {
+			return 0, c.poison("record length", x, fmt.Sprintf("at most %d", c.maxRecord))
+		}
+		if slots = c.slotsFor(int(x)); slots > left {
+			return 0, c.poison("record length", x, fmt.Sprintf("at most %d slots of %d bytes", left, c.slotBytes))
+		}
+		return slots, nil
+	case stateSkip:
+		if left > c.mask {
+			return 0, c.poison("skip", x, "no padding at the start of the ring")
+		}
+		if x != left {
+			return 0, c.poison("skip", x, fmt.Sprintf("the %d slots left", left))
+		}
+		return x, nil
+	}
+	return 0, c.poison("descriptor state", d&stateMask, "EMPTY (0), COMMITTED (2) or SKIP (3)")
+}
+
+// give gives back the record of n bytes at pos. The producer hears of it now if there is nothing to take behind it, and
+// otherwise once in N/8 slots.
+func (c *Consumer) give(n int) {
+	c.stats.Records++
+	c.stats.Bytes += uint64(n)
+	c.pos += c.slotsFor(n)
+	c.ahead = 0
+	// sync(commit) takes over, as in lookHere.
+	if d := c.descs[c.pos&c.mask].Load(); counts(d, c.pos, c.lapShift) {
+		if d&stateMask == stateCommitted && d>>xShift&xMask <= uint64(c.slotBytes) {
+			c.ahead = d // one slot: nothing more to check
+		}
+		if c.pos-c.published < c.every {
+			return
+		}
+	}
+	c.publishPosition()
+}
+
+func (c *Consumer) publishPosition() {
+	c.published = c.pos
+	if c.pos-c.shared > c.mask {
+		c.shareStats()
+	}
+	// sync(position) publishes: we no longer read the slots before it. Pairs with Producer.space.
+	c.publish(c.position, c.pos)
+}
+
+// lookForRecord is find for a wait: paddings stepped over count as found too.
+func (c *Consumer) lookForRecord() bool {
+	from := c.pos
+	found, err := c.find()
+	return found || err != nil || c.pos != from // the caller asks again and gets the error
+}
+
+// await waits until there is a record, or anything else to hear of.
+func (c *Consumer) await(ctx context.Context) error {
+	c.state |= handleBusy
+	if c.pos != c.shared {
+		c.shareStats()
+	}
+	err := c.wait(ctx)
+	c.state &^= handleBusy
+	return err
+}
+
+// usable returns nil if a call may go on, and panics if the caller must not have made it.
+func (c *Consumer) usable(op string) error {
+	switch {
+	case c.state&^handleDraining == 0:
+		return nil
+	case c.state&handlePoisoned != 0:
+		return c.err
+	case c.state&handleClosed != 0:
+		return os.ErrClosed
+	case c.state&(handleBusy|handleOpen) != 0:
+		c.misuse(op)
+	}
+	return io.EOF
+}
+
+func (c *Consumer) misuse(op string) {
+	if c.state&handleBusy != 0 {
+		panic(fmt.Sprintf("ring: %s at position %d while another call on the consumer waits", op, c.pos))
+	}
+	panic(fmt.Sprintf("ring: %s while the record at position %d is not released", op, c.pos))
+}
+
+func (c *Consumer) poison(field string, got uint64, want string) error {
+	c.err = &CorruptError{Region: "producer", Field: field, Position: c.pos, Got: got, Want: want}
+	c.state |= handlePoisoned
+	return c.err
+}
+
+func (c *Consumer) shareStats() {
+	s := c.Stats()
+	shareStats(c.words, &s)
+	c.shared = c.pos
+}

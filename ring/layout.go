@@ -1,0 +1,172 @@
+package ring
+
+import (
+	"fmt"
+	"math"
+	"math/bits"
+
+	"github.com/shmwire/shmwire/internal/mem"
+)
+
+// Layout of the two regions; every offset is in bytes and part of the wire format. Everything that somebody polls or
+// that two processes write at different times stands alone on [mem.LineBytes] bytes. The parks, doorbell, closed and
+// stats words lie at the same offsets in both regions.
+//
+//	producer region                              consumer region
+//	    0  header: magic version kind                0  header: magic version kind
+//	       slots slot-bytes start                       slots slot-bytes start
+//	  128  claim word (MPSC; zero in SPSC)         128  consumer position
+//	  256  parks u64 | sleeping u32                256  parks u64 | sleeping u32
+//	  384  doorbell u32                            384  doorbell u32
+//	  512  closed u64                              512  closed u64
+//	  640  stats, 32 words of 8 bytes              640  stats, 32 words of 8 bytes
+//	  896  owner table, 256 × 32 bytes (MPSC only) 896  end
+//	    D  descriptors, N × 8 bytes, padded to a multiple of 128
+//	    E  slots, N × S bytes, padded to a multiple of 128
+//
+// In an SPSC ring D is 896; in an MPSC ring it is 896 + 256·32 = 9088.
+const (
+	HeaderOffset = 0 // both regions
+
+	ProducerClaimOffset    = 128 // MPSC: the last claim
+	ProducerParksOffset    = 256 // u64, how often a producer announced that it sleeps; never reset
+	ProducerSleepingOffset = 264 // u32, how many sleep now; for inspectors only
+	ProducerDoorbellOffset = 384 // u32, the word that the producer rings: data has come
+	ProducerClosedOffset   = 512 // u64, 0 = open, else final position + 1
+	ProducerStatsOffset    = 640 // 32 u64 words, see [Stats]
+	ProducerOwnersOffset   = 896 // MPSC only: Owners+1 entries of OwnerBytes; entry 0 is unused
+
+	ConsumerPositionOffset = 128 // u64, everything before it has been given back
+	ConsumerParksOffset    = 256 // u64, how often the consumer announced that it sleeps; never reset
+	ConsumerSleepingOffset = 264 // u32, whether it sleeps now; for inspectors only
+	ConsumerDoorbellOffset = 384 // u32, the word that the consumer rings: space has come
+	ConsumerClosedOffset   = 512 // u64, 0 = reading, anything else = no longer reading
+	ConsumerStatsOffset    = 640 // 32 u64 words, see [Stats]
+
+	Owners     = 255 // owner numbers of an MPSC ring are 1…Owners
+	OwnerBytes = 32  // generation and closed bit, pid, start time, one word to spare
+
+	// ProducerDescriptorsOffset is where the descriptors of an SPSC ring start.
+	ProducerDescriptorsOffset = 896
+
+	consumerBytes = 896
+)
+
+// Words of a region header, as byte offsets in it.
+const (
+	headerMagic     = 0  // u64, stored last
+	headerVersion   = 8  // u32
+	headerKind      = 12 // u32
+	headerSlots     = 16 // u64
+	headerSlotBytes = 24 // u64
+	headerStart     = 32 // u64
+)
+
+// Values of a region header.
+const (
+	Magic   uint64 = 0x676e697265726977 // "wirering" in the byte order of a little-endian machine
+	Version uint32 = 1
+
+	KindSPSCProducer uint32 = 1
+	KindSPSCConsumer uint32 = 2
+)
+
+// Limits of a [Geometry] and of a record.
+const (
+	MinSlots     = 2
+	MaxSlots     = 1 << 37 // also bounded by int: no 32-bit process gets near it
+	MinSlotBytes = 16
+	MaxSlotBytes = 4096
+
+	maxRecordSlots = 1<<18 - 1 // the slots field of a claim has 18 bits
+	maxRecordBytes = 1<<26 - 1 // the X field of a descriptor has 26 bits
+)
+
+// Geometry is the shape of a ring. Both sides must use the same one; it is agreed beforehand, by a handshake or in a
+// segment's header, and never taken from a region.
+type Geometry struct {
+	Slots     int // a power of two, [MinSlots] … [MaxSlots]
+	SlotBytes int // a power of two, [MinSlotBytes] … [MaxSlotBytes]
+}
+
+// GeometryError tells which field of a [Geometry] is impossible.
+type GeometryError struct {
+	Field string // "Slots" or "SlotBytes"
+	Got   int
+	Want  string
+}
+
+func (e *GeometryError) Error() string {
+	return fmt.Sprintf("ring: geometry: %s is %d, want %s", e.Field, e.Got, e.Want)
+}
+
+// Validate returns a [*GeometryError] if g cannot be the shape of a ring in this process: a field out of range or no
+// power of two, or regions so large that their size is no int.
+func (g Geometry) Validate() error {
+	if g.SlotBytes < MinSlotBytes || g.SlotBytes > MaxSlotBytes || !powerOfTwo(g.SlotBytes) {
+		return &GeometryError{"SlotBytes", g.SlotBytes, "a power of two from 16 to 4096"}
+	}
+	if g.Slots < MinSlots || uint64(g.Slots) > MaxSlots || !powerOfTwo(g.Slots) {
+		return &GeometryError{"Slots", g.Slots, "a power of two from 2 to 2^37"}
+	}
+	// At most 2^37·(8+4096) and a few lines more: no overflow here, in 64 bits.
+	if g.producerBytes() > math.MaxInt {
+		return &GeometryError{"Slots", g.Slots, fmt.Sprintf("a region that can be addressed, not %d bytes", g.producerBytes())}
+	}
+	return nil
+}
+
+// ProducerBytes returns the size in bytes of the producer region, a multiple of 128. g must be valid.
+func (g Geometry) ProducerBytes() int { return int(g.producerBytes()) }
+
+// ConsumerBytes returns the size in bytes of the consumer region, a multiple of 128.
+func (g Geometry) ConsumerBytes() int { return consumerBytes }
+
+// MaxRecord returns the length in bytes of the longest record: min(N/2·S, (2^18−1)·S, 2^26−1) for N slots of S bytes,
+// so that a record and the padding before it always fit. g must be valid.
+func (g Geometry) MaxRecord() int {
+	return min(g.Slots/2*g.SlotBytes, maxRecordSlots*g.SlotBytes, maxRecordBytes)
+}
+
+func (g Geometry) producerBytes() uint64 {
+	return ProducerDescriptorsOffset + lines(uint64(g.Slots)*8) + lines(uint64(g.Slots)*uint64(g.SlotBytes))
+}
+
+// slotsOffset returns where the slots of an SPSC ring start in the producer region.
+func (g Geometry) slotsOffset() int {
+	return ProducerDescriptorsOffset + int(lines(uint64(g.Slots)*8))
+}
+
+func (g Geometry) slotShift() uint8 { return uint8(bits.TrailingZeros(uint(g.SlotBytes))) }
+func (g Geometry) lapShift() uint8  { return uint8(bits.TrailingZeros(uint(g.Slots))) }
+
+func powerOfTwo(n int) bool { return n > 0 && n&(n-1) == 0 }
+
+// lines rounds n bytes up to whole lines.
+func lines(n uint64) uint64 { return (n + mem.LineBytes - 1) &^ (mem.LineBytes - 1) }
+
+// HeapRegion returns n zeroed bytes of this process's memory that start where a region must, for a ring between
+// goroutines and for tests.
+func HeapRegion(n int) []byte { return mem.AlignedBytes(n) }
+
+// checkRegion returns b cut to its n bytes, or an error if it is too short or does not start on a line.
+func checkRegion(name string, b []byte, n int) ([]byte, error) {
+	if len(b) < n {
+		return nil, fmt.Errorf("ring: %s region has %d bytes, want %d", name, len(b), n)
+	}
+	if !mem.Aligned(b, mem.LineBytes) {
+		return nil, fmt.Errorf("ring: %s region does not start at a multiple of %d bytes", name, mem.LineBytes)
+	}
+	return b[:n:n], nil
+}
+
+// writeHeader describes the region for inspectors, magic last. Nobody relies on it: the other side may not have
+// written its own yet, and what a peer says about itself proves nothing.
+func writeHeader(region []byte, kind uint32, g Geometry, start uint64) {
+	mem.Uint32At(region, headerVersion).Store(Version)
+	mem.Uint32At(region, headerKind).Store(kind)
+	mem.Uint64At(region, headerSlots).Store(uint64(g.Slots))
+	mem.Uint64At(region, headerSlotBytes).Store(uint64(g.SlotBytes))
+	mem.Uint64At(region, headerStart).Store(start)
+	mem.Uint64At(region, headerMagic).Store(Magic)
+}

@@ -1,0 +1,306 @@
+package ring
+
+import (
+	"context"
+	"fmt"
+	"io"
+	"math"
+	"os"
+	"sync/atomic"
+
+	"github.com/shmwire/shmwire/internal/mem"
+)
+
+// Producer is the sending side of an SPSC ring. It belongs to one goroutine at a time; a call that finds another one
+// waiting panics.
+//
+// In the terminology of the Go memory model, the commit of a record synchronizes before the call that takes it.
+type Producer struct {
+	shape
+	pos   uint64 // I2; everything before it is published
+	limit uint64 // up to here slots are known to be free; pos ≤ limit ≤ cons + N
+	ringer
+	state uint8
+
+	cons     uint64         // last valid position of the consumer
+	consumer *atomic.Uint64 // written by: the consumer
+	closing  *atomic.Uint64 // the consumer's closed word; written by: the consumer
+	closed   *atomic.Uint64 // written by: this handle
+
+	open claim
+	sleeper
+	need uint64 // slots that the running call waits for
+	err  error  // why the handle is poisoned
+
+	stats  Stats // the fields counted here; see Stats
+	shared uint64
+	words  []atomic.Uint64
+}
+
+// NewProducer returns the producer of the ring whose producer region is own, which this process may write, and whose
+// consumer region is peer, which is never written and may be mapped read-only. own is zeroed memory, or has been
+// written only by producers of the same geometry whose last position was cfg.Start and which left no batch unfinished.
+// Both start at a multiple of 128 bytes; the ring keeps using them, also for views, until the last call has returned.
+//
+// It rings the consumer once. The error names the field or region that is impossible.
+func NewProducer(own, peer []byte, cfg Config) (*Producer, error) {
+	if err := cfg.validate(); err != nil {
+		return nil, err
+	}
+	own, err := checkRegion("producer", own, cfg.ProducerBytes())
+	if err != nil {
+		return nil, err
+	}
+	if peer, err = checkRegion("consumer", peer, cfg.ConsumerBytes()); err != nil {
+		return nil, err
+	}
+	p := &Producer{
+		shape:    makeShape(own, cfg.Geometry),
+		ringer:   makeRinger(&cfg, peer),
+		pos:      cfg.Start,
+		limit:    cfg.Start,
+		cons:     cfg.Start,
+		shared:   cfg.Start,
+		consumer: mem.Uint64At(peer, ConsumerPositionOffset),
+		closing:  mem.Uint64At(peer, ConsumerClosedOffset),
+		closed:   mem.Uint64At(own, ProducerClosedOffset),
+		words:    mem.Uint64s(own, ProducerStatsOffset, statsWords),
+	}
+	p.sleeper = makeSleeper(&cfg, own, p.lookForSpace)
+	p.closed.Store(0)
+	writeHeader(own, KindSPSCProducer, cfg.Geometry, cfg.Start)
+	p.ring()
+	return p, nil
+}
+
+// MaxRecord returns the length in bytes of the longest message: [Geometry.MaxRecord].
+func (p *Producer) MaxRecord() int { return p.maxRecord }
+
+// Position returns the position after the last committed record, in slots since position 0.
+func (p *Producer) Position() uint64 { return p.pos }
+
+// Err returns the [*CorruptError] that ended the handle, or nil.
+func (p *Producer) Err() error { return p.err }
+
+// Stats returns what the handle has done. The numbers are exact, except HighWater, which is the highest level seen.
+func (p *Producer) Stats() Stats {
+	s := p.stats
+	s.Waits, s.Parks, s.Rings, s.Position = p.waits, p.parked, p.rings, p.pos
+	return s
+}
+
+// TrySend sends a copy of msg as one record if there is space for it now. ok=false with a nil error means that there
+// is none. Errors: ErrTooLarge, ErrCorrupt, [os.ErrClosed] after Close, [io.ErrClosedPipe] when there is no space and
+// the consumer has closed.
+func (p *Producer) TrySend(msg []byte) (ok bool, err error) {
+	at := p.pos
+	if p.state != 0 || len(msg) > p.slotBytes || at == p.limit {
+		return p.trySend(msg)
+	}
+	// One slot: it always fits before the end (I4), and limit says that it is free (I5).
+	i := at & p.mask
+	copy(p.slots[i<<(p.slotShift&63):], msg)
+	p.pos = at + 1
+	p.stats.Records++
+	p.stats.Bytes += uint64(len(msg))
+	// sync(commit) publishes: the payload above. Pairs with Consumer.lookHere. sync(park): as in ringer.publish, which this
+	// is, by hand: a call less is a tenth of the whole.
+	w, word := &p.descs[i], descriptor(at, p.lapShift, uint64(len(msg)), stateCommitted)
+	if !p.fenced {
+		mem.StoreRelease64(w, word)
+		return true, nil
+	}
+	w.Store(word)
+	if parks := p.ringer.parks.Load(); parks != p.rung {
+		p.ringFor(parks)
+	}
+	return true, nil
+}
+
+func (p *Producer) trySend(msg []byte) (bool, error) {
+	if err := p.usable("TrySend"); err != nil {
+		return false, err
+	}
+	skip, err := p.reserve(len(msg))
+	if err != nil || p.limit-p.pos < p.need {
+		return false, err
+	}
+	copy(p.payload(p.pos+skip, len(msg)), msg)
+	p.commit(skip, len(msg))
+	return true, nil
+}
+
+// Send sends a copy of msg as one record, waiting for space as long as it takes. A nil error means that the record
+// is committed. Errors: those of [Producer.TrySend]; ctx.Err() and what Config.Stopped returns, in which case nothing
+// was sent.
+func (p *Producer) Send(ctx context.Context, msg []byte) error {
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	for {
+		if ok, err := p.TrySend(msg); ok || err != nil {
+			return err
+		}
+		if err := p.await(ctx); err != nil {
+			return err
+		}
+	}
+}
+
+// Close marks the end of the stream: the consumer gets [io.EOF] after the last committed record. An open claim is
+// given up. Close rings the consumer whether it sleeps or not; a second call does nothing. It needs no space and
+// does not wait.
+func (p *Producer) Close() {
+	if p.state&handleBusy != 0 {
+		p.misuse("Close")
+	}
+	if p.state&handleClosed != 0 {
+		return
+	}
+	if p.pos == math.MaxUint64 {
+		// The closed word cannot say 2^64−1 + 1. One padding leads to position 0; space kept a slot free for it (I6).
+		p.put(p.pos, descriptor(p.pos, p.lapShift, 1, stateSkip))
+		p.pos = 0
+	}
+	p.state = p.state&^handleOpen | handleClosed
+	p.stopWatching()
+	p.shareStats()
+	// sync(close) publishes: no descriptor follows. Pairs with Consumer.find, which looks for a record once more after
+	// it has seen this word.
+	p.closed.Store(p.pos + 1)
+	p.ring()
+}
+
+// put stores a descriptor that ends a flush.
+//
+// sync(commit) publishes: the payloads written before, and the descriptors behind this one. Pairs with Consumer.lookHere.
+func (p *Producer) put(at, word uint64) { p.publish(&p.descs[at&p.mask], word) }
+
+// commit publishes the record of n bytes at pos + skip whose payload has been written.
+func (p *Producer) commit(skip uint64, n int) {
+	at := p.pos + skip
+	word := descriptor(at, p.lapShift, uint64(n), stateCommitted)
+	p.stats.Records++
+	p.stats.Bytes += uint64(n)
+	if skip == 0 {
+		p.pos = at + p.slotsFor(n)
+		p.put(at, word)
+		return
+	}
+	// The consumer cannot look past the descriptor at pos, so the record's own goes first and the SKIP publishes both.
+	mem.StorePlain64(&p.descs[at&p.mask], word)
+	from := p.pos
+	p.pos = at + p.slotsFor(n)
+	p.stats.Skips++
+	p.put(from, descriptor(from, p.lapShift, skip, stateSkip))
+}
+
+// reserve makes sure that n bytes can be a record, sets need to the slots for it and the padding before it, and looks
+// for them. The caller finds them free if limit − pos ≥ need.
+func (p *Producer) reserve(n int) (skip uint64, err error) {
+	if n > p.maxRecord {
+		return 0, &TooLargeError{Got: n, Max: p.maxRecord}
+	}
+	skip, p.need = p.span(p.pos, n)
+	_, err = p.space(p.pos, p.need)
+	return skip, err
+}
+
+// span returns the padding before a record of n bytes at position at, and the slots for both. At most 2·N/2 − 1, so
+// an empty ring always has them.
+func (p *Producer) span(at uint64, n int) (skip, need uint64) {
+	need = p.slotsFor(n)
+	if left := p.left(at); need > left {
+		return left, left + need
+	}
+	return 0, need
+}
+
+// space reports whether need slots from position at are free. It asks the consumer's region only if it seems not. When
+// they are not free, everything committed has been made visible and answered before it says so (I9).
+func (p *Producer) space(at, need uint64) (bool, error) {
+	if p.limit-at >= need {
+		return true, nil
+	}
+	// sync(position) takes over: the slots before it, which the consumer no longer reads. Pairs with Consumer.publishPosition.
+	c := p.consumer.Load()
+	if c-p.cons > p.pos-p.cons {
+		return false, p.poison("position", c, fmt.Sprintf("%d to %d", p.cons, p.pos))
+	}
+	p.cons = c
+	p.extend(at, need)
+	p.stats.HighWater = max(p.stats.HighWater, at-c)
+	if p.pos != p.shared {
+		p.shareStats()
+	}
+	if p.limit-at >= need {
+		return true, nil
+	}
+	// sync(no-reader) takes over: nothing but the fact. Pairs with Consumer.Close.
+	if p.closing.Load() != 0 {
+		return false, io.ErrClosedPipe
+	}
+	p.answer()
+	return false, nil
+}
+
+// extend moves limit to the end of the free slots. Near position 2^64 it grants records one by one instead, because
+// one that ended at 2^64−1 exactly must leave a slot free behind it (I6).
+func (p *Producer) extend(at, need uint64) {
+	free := p.mask + 1 - (at - p.cons)
+	top := math.MaxUint64 - at
+	switch {
+	case free < top:
+		p.limit = at + free
+	case need > free || need == top && need == free:
+		p.limit = at
+	default:
+		p.limit = at + need
+	}
+}
+
+func (p *Producer) lookForSpace() bool {
+	ok, err := p.space(p.pos, p.need)
+	return ok || err != nil // the caller asks again and gets the error
+}
+
+// await waits until there are need slots, or anything else to hear of.
+func (p *Producer) await(ctx context.Context) error {
+	p.shareStats()
+	p.state |= handleBusy
+	err := p.wait(ctx)
+	p.state &^= handleBusy
+	return err
+}
+
+// usable returns nil if a call may go on, and panics if the caller must not have made it.
+func (p *Producer) usable(op string) error {
+	switch {
+	case p.state == 0:
+		return nil
+	case p.state&(handleBusy|handleOpen) != 0:
+		p.misuse(op)
+	case p.state&handlePoisoned != 0:
+		return p.err
+	}
+	return os.ErrClosed
+}
+
+func (p *Producer) misuse(op string) {
+	if p.state&handleBusy != 0 {
+		panic(fmt.Sprintf("ring: %s at position %d while another call on the producer waits", op, p.pos))
+	}
+	panic(fmt.Sprintf("ring: %s at position %d while a claim of %d bytes is open", op, p.pos, p.open.length))
+}
+
+func (p *Producer) poison(field string, got uint64, want string) error {
+	p.err = &CorruptError{Region: "consumer", Field: field, Position: p.pos, Got: got, Want: want}
+	p.state |= handlePoisoned
+	return p.err
+}
+
+func (p *Producer) shareStats() {
+	s := p.Stats()
+	shareStats(p.words, &s)
+	p.shared = p.pos
+}

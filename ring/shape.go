@@ -1,0 +1,58 @@
+package ring
+
+import (
+	"sync/atomic"
+
+	"github.com/shmwire/shmwire/internal/mem"
+)
+
+// shape is what both handles keep privately of the ring's form (I1), with the words and bytes that it leads to.
+type shape struct {
+	descs     []atomic.Uint64
+	slots     []byte
+	mask      uint64 // N − 1
+	slotMask  uint64 // S − 1
+	slotBytes int
+	maxRecord int
+	slotShift uint8 // always used with & 63, so that the compiler needs no test for longer shifts
+	lapShift  uint8
+}
+
+func makeShape(producerRegion []byte, g Geometry) shape {
+	at := g.slotsOffset()
+	end := at + g.Slots*g.SlotBytes
+	return shape{
+		descs:     mem.Uint64s(producerRegion, ProducerDescriptorsOffset, g.Slots),
+		slots:     producerRegion[at:end:end],
+		mask:      uint64(g.Slots - 1),
+		slotMask:  uint64(g.SlotBytes - 1),
+		slotBytes: g.SlotBytes,
+		maxRecord: g.MaxRecord(),
+		slotShift: g.slotShift(),
+		lapShift:  g.lapShift(),
+	}
+}
+
+// slotsFor returns how many slots a record of n bytes takes: at least one.
+func (s *shape) slotsFor(n int) uint64 {
+	return max(1, (uint64(n)+s.slotMask)>>(s.slotShift&63))
+}
+
+// left returns how many slots there are from position at to the end of the ring.
+func (s *shape) left(at uint64) uint64 { return s.mask + 1 - at&s.mask }
+
+// payload returns the n bytes of the record at position at, which the caller has made sure fit before the end.
+func (s *shape) payload(at uint64, n int) []byte {
+	from := int(at & s.mask << (s.slotShift & 63))
+	return s.slots[from : from+n : from+n]
+}
+
+// What a handle is in the middle of; 0 lets every call through.
+const (
+	handleBusy     uint8 = 1 << iota // a call is waiting
+	handleOpen                       // a claim or a view is out
+	handleClosed                     // Close was called
+	handlePoisoned                   // the other side's region was corrupt
+	handleEnded                      // consumer: the final position has been reached
+	handleDraining                   // consumer: DrainAtMost was called
+)
