@@ -1,0 +1,280 @@
+package fallback
+
+import (
+	"context"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"net"
+	"os"
+	"time"
+
+	"github.com/shmwire/shmwire/internal/sys"
+)
+
+// lingerTime is how long a closed link goes on trying to hand what was accepted to a peer that does not read.
+const lingerTime = 5 * time.Second
+
+// batchBytes is up to how many bytes SendBatch gathers for one system call.
+const batchBytes = 64 << 10
+
+// Link carries whole messages over the socket itself.
+//
+// A message is accepted when its frame is in the kernel. If a deadline or a context ends a call in the middle of a
+// frame, the message counts as accepted, and a goroutine sends the rest; later calls wait for it.
+//
+// One goroutine at a time may send and one may receive; InterruptSend, InterruptReceive and Close may be called from
+// any, Close once no call is running.
+type Link struct {
+	uc  *net.UnixConn
+	max int
+
+	out      halfway
+	frame    []byte        // the frame, or frames, being sent
+	flushing chan struct{} // closed when the goroutine that finishes a frame is done; nil: there was none
+	flushErr error         // how it ended; read after flushing is closed
+	closing  chan struct{} // closed by Close: whoever finishes a frame has lingerTime left
+
+	in inlet
+}
+
+// NewLink returns the link over uc, whose handshake is over. It takes uc over.
+func NewLink(uc *net.UnixConn, cfg LinkConfig) *Link {
+	l := &Link{uc: uc, max: cfg.MaxMessage, closing: make(chan struct{})}
+	l.out.init(uc.SetWriteDeadline, cfg.SendStop, cfg.SendDeadline)
+	l.in.init(uc, cfg)
+	return l
+}
+
+// InterruptSend makes a sender that waits ask its stop, deadline and context again.
+func (l *Link) InterruptSend() { l.out.interrupt() }
+
+// InterruptReceive makes a receiver that waits ask its stop, deadline and context again.
+func (l *Link) InterruptReceive() { l.in.half.interrupt() }
+
+// Claim returns n bytes to fill, the caller's until Commit, which sends them, or the next call. n is at most
+// MaxMessage.
+func (l *Link) Claim(ctx context.Context, n int) ([]byte, error) {
+	if n < 0 || n > l.max {
+		panic(fmt.Sprintf("fallback: claim of %d bytes, at most %d are possible", n, l.max))
+	}
+	if err := l.settle(ctx); err != nil {
+		return nil, err
+	}
+	l.begin()
+	return l.add(FrameMessage, n), nil
+}
+
+// Commit sends the message claimed last.
+func (l *Link) Commit(ctx context.Context) error {
+	_, err := l.flush(ctx)
+	return err
+}
+
+// Send sends one message. It returns nil once the message is accepted.
+//
+// Errors: ctx.Err(); what SendStop says; [io.ErrClosedPipe] if the peer has closed the connection; [ErrPeerDied].
+func (l *Link) Send(ctx context.Context, msg []byte) error {
+	b, err := l.Claim(ctx, len(msg))
+	if err != nil {
+		return err
+	}
+	copy(b, msg)
+	return l.Commit(ctx)
+}
+
+// SendBatch sends messages in order and returns how many were accepted. Errors are those of Send.
+func (l *Link) SendBatch(ctx context.Context, msgs [][]byte) (n int, err error) {
+	if err := l.settle(ctx); err != nil {
+		return 0, err
+	}
+	for n < len(msgs) {
+		l.begin()
+		k := n
+		for k < len(msgs) && (k == n || len(l.frame)+frameHeader+len(msgs[k]) <= batchBytes) {
+			copy(l.add(FrameMessage, len(msgs[k])), msgs[k])
+			k++
+		}
+		sent, err := l.flush(ctx)
+		for n < k && sent > 0 {
+			sent -= frameHeader + len(msgs[n])
+			n++
+		}
+		if err != nil {
+			return n, err
+		}
+		if err := l.settle(ctx); err != nil { // cut short inside this part, perhaps: here is why
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// CloseWrite tells the peer that no message follows.
+func (l *Link) CloseWrite(ctx context.Context) error {
+	if err := l.settle(ctx); err != nil {
+		return err
+	}
+	l.begin()
+	l.add(FrameCloseWrite, 0)
+	_, err := l.flush(ctx)
+	return err
+}
+
+func (l *Link) begin() { l.frame = l.frame[:0] }
+
+// add appends a frame and returns its payload to fill.
+func (l *Link) add(typ byte, n int) []byte {
+	at := len(l.frame)
+	if need := at + frameHeader + n; cap(l.frame) < need {
+		l.frame = append(make([]byte, 0, max(need, 2*cap(l.frame), 512)), l.frame...)
+	}
+	l.frame = l.frame[:at+frameHeader+n]
+	l.frame[at] = typ
+	binary.LittleEndian.PutUint32(l.frame[at+1:], uint32(n))
+	return l.frame[at+frameHeader:]
+}
+
+// flush sends l.frame and returns how many of its bytes the peer will get. Stopped inside a frame it hands the rest
+// of that frame over and reports no error, since that message is on its way.
+func (l *Link) flush(ctx context.Context) (sent int, err error) {
+	sent, err = l.write(ctx)
+	if err == nil {
+		return sent, nil
+	}
+	if errors.Is(err, sys.EPIPE) || errors.Is(err, sys.ECONNRESET) {
+		return 0, l.verdict()
+	}
+	end := frameEnd(l.frame, sent)
+	if end == sent {
+		return sent, err
+	}
+	l.finish(l.frame[sent:end])
+	return end, nil
+}
+
+// frameEnd returns the end of the frame of b that byte at lies in, or at if a frame ends there.
+func frameEnd(b []byte, at int) int {
+	i := 0
+	for i < at {
+		i += frameHeader + int(binary.LittleEndian.Uint32(b[i+1:]))
+	}
+	return i
+}
+
+func (l *Link) write(ctx context.Context) (n int, err error) {
+	for reset := false; n < len(l.frame); {
+		if err := l.out.prepare(ctx, reset); err != nil {
+			return n, err
+		}
+		k, err := l.uc.Write(l.frame[n:])
+		n += k
+		reset = errors.Is(err, os.ErrDeadlineExceeded)
+		if err != nil && !reset {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// settle waits until no frame is half sent.
+func (l *Link) settle(ctx context.Context) error {
+	for l.flushing != nil {
+		if err := l.out.prepare(ctx, false); err != nil {
+			return err
+		}
+		if err := l.waitFlushed(); err != nil {
+			return err
+		}
+	}
+	if err := ctx.Err(); err != nil {
+		return err
+	}
+	return l.out.stop()
+}
+
+// waitFlushed waits for the finishing goroutine, an interrupt or the deadline.
+func (l *Link) waitFlushed() error {
+	var expired <-chan time.Time
+	if d := l.out.deadline(); !d.IsZero() {
+		t := time.NewTimer(time.Until(d))
+		defer t.Stop()
+		expired = t.C
+	}
+	select {
+	case <-l.flushing:
+		l.flushing = nil
+		if l.flushErr != nil {
+			return l.verdict()
+		}
+	case <-l.out.poke:
+	case <-expired:
+	}
+	return nil
+}
+
+// finish sends rest, the tail of a frame whose beginning is sent, in the background.
+func (l *Link) finish(rest []byte) {
+	rest = append([]byte(nil), rest...)
+	done := make(chan struct{})
+	l.flushing = done
+	go func() {
+		defer close(done)
+		l.flushErr = l.writeInBackground(rest)
+	}()
+}
+
+// writeInBackground writes b whole. Interrupts meant for senders end its calls too, and it goes on.
+func (l *Link) writeInBackground(b []byte) error {
+	var end time.Time
+	for len(b) > 0 {
+		select {
+		case <-l.closing:
+			if end.IsZero() {
+				end = time.Now().Add(lingerTime)
+			}
+		default:
+		}
+		_ = l.uc.SetWriteDeadline(end)
+		n, err := l.uc.Write(b)
+		b = b[n:]
+		late := !end.IsZero() && time.Now().After(end)
+		if err != nil && (late || !errors.Is(err, os.ErrDeadlineExceeded)) {
+			return err
+		}
+	}
+	return nil
+}
+
+// Close tells the peer that this side is gone and closes the socket. What was accepted still goes to the peer: where
+// that needs waiting, for at most five seconds, a goroutine does it and Close returns.
+func (l *Link) Close() error {
+	l.out.stopWatching()
+	l.in.half.stopWatching()
+	close(l.closing)
+	l.begin()
+	l.add(FrameEnd, 0)
+	if l.flushing == nil {
+		_ = l.uc.SetWriteDeadline(time.Now().Add(time.Millisecond))
+		n, err := l.uc.Write(l.frame)
+		if err == nil || !errors.Is(err, os.ErrDeadlineExceeded) {
+			return l.uc.Close()
+		}
+		l.frame = l.frame[n:]
+	}
+	_ = l.uc.SetReadDeadline(past)
+	go l.linger(l.frame, l.flushing)
+	_ = l.uc.SetWriteDeadline(past) // the finishing goroutine learns of its deadline
+	return nil
+}
+
+func (l *Link) linger(end []byte, flushing chan struct{}) {
+	defer l.uc.Close()
+	if flushing != nil {
+		<-flushing
+		if l.flushErr != nil {
+			return
+		}
+	}
+	_ = l.writeInBackground(end)
+}

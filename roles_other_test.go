@@ -1,0 +1,8 @@
+//go:build !linux
+
+package shmwire_test
+
+import "github.com/shmwire/shmwire/internal/shmtest"
+
+// systemRoles are the roles that this system has beside the common ones.
+func systemRoles() map[string]shmtest.Role { return nil }
