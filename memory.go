@@ -67,7 +67,7 @@ func (m *sharedMemory) reserve() error {
 
 func (m *sharedMemory) create() (fds []int, err error) {
 	m.own, err = shmseg.CreateMemfd(shmseg.MemfdOptions{
-		Name: "conn", Regions: regionSizes(m.geometry), Prefault: m.cfg.Prefault, Sys: m.cfg.sys,
+		Name: "conn", Regions: regionSizes(m.geometry), Link: m.agreed.Link, Prefault: m.cfg.Prefault, Sys: m.cfg.sys,
 	})
 	if err != nil {
 		return nil, err

@@ -16,6 +16,8 @@ type Agreement struct {
 	OwnWake   Wake // how the peer wakes us
 	PeerWake  Wake // how we wake the peer
 	Trusted   bool // both processes run as the same user
+	// Link names the connection: random, and the same on both sides.
+	Link [16]byte
 }
 
 // agree settles the connection from both hellos. Every number of the peer's is bounded here.
@@ -31,6 +33,9 @@ func agree(own, peer Hello, trusted bool) (Agreement, error) {
 		Version: int(v), Trusted: trusted,
 		Slots: max(own.Slots, peer.Slots), SlotBytes: max(own.SlotBytes, peer.SlotBytes),
 		OwnWake: wakeOf(own.Wake, trusted), PeerWake: wakeOf(peer.Wake, trusted),
+	}
+	for i := range a.Link {
+		a.Link[i] = own.Nonce[i] ^ peer.Nonce[i]
 	}
 	if own.BigEndian != peer.BigEndian {
 		return Agreement{}, badHello("another byte order", "ours")

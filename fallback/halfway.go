@@ -2,6 +2,7 @@ package fallback
 
 import (
 	"context"
+	"os"
 	"sync/atomic"
 	"time"
 )
@@ -12,8 +13,9 @@ type LinkConfig struct {
 	MaxMessage int
 	// SendStop and ReceiveStop are asked on every turn of a wait; a non-nil error ends it.
 	SendStop, ReceiveStop func() error
-	// SendDeadline and ReceiveDeadline say until when a wait may last at the moment; the zero time is for ever. When
-	// an answer changes during a wait, InterruptSend or InterruptReceive makes the wait ask again.
+	// SendDeadline and ReceiveDeadline say until when a wait may last at the moment; the zero time is for ever. A wait
+	// that reaches it ends with [os.ErrDeadlineExceeded], if its stop has no other reason. When an answer changes
+	// during a wait, InterruptSend or InterruptReceive makes the wait ask again.
 	SendDeadline, ReceiveDeadline func() time.Time
 }
 
@@ -59,19 +61,45 @@ func (h *halfway) interrupt() {
 // that timed out. The order counts: deadline first, then the questions, so that an interrupt which is undone here has
 // its reason seen, and one that comes later ends the call.
 func (h *halfway) prepare(ctx context.Context, reset bool) error {
-	want := h.deadline()
-	if h.interrupted.Swap(false) || reset || !want.Equal(h.armed) {
-		if err := h.set(want); err != nil {
-			return err
-		}
-		h.armed = want
+	want, err := h.arm(reset)
+	if err != nil {
+		return err
 	}
 	h.watch(ctx)
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return h.stop()
+	if err := h.stop(); err != nil {
+		return err
+	}
+	if !want.IsZero() && !time.Now().Before(want) { // nobody else may ask, and the socket would say so for ever
+		return os.ErrDeadlineExceeded
+	}
+	return nil
 }
+
+// arm gives the socket the deadline that counts now, and returns it. An interrupt at any moment is either seen by the
+// Swap, and then the deadline asked for after it is the new one, or its past deadline is set after ours, or it is
+// seen by the Load and we ask once more.
+func (h *halfway) arm(reset bool) (want time.Time, err error) {
+	for {
+		undo := h.interrupted.Swap(false)
+		want = h.deadline()
+		if !undo && !reset && want.Equal(h.armed) {
+			return want, nil
+		}
+		if err := h.set(want); err != nil {
+			return want, err
+		}
+		h.armed, reset = want, false
+		if !h.interrupted.Load() {
+			return want, nil
+		}
+	}
+}
+
+// disarmed notes that somebody else has moved the socket's deadline.
+func (h *halfway) disarmed() { h.interrupted.Store(true) }
 
 // watch has the end of ctx interrupt us. The last registration is kept, so that a loop with one context registers
 // once. It is told by its Done channel, since contexts need not be comparable.

@@ -15,6 +15,8 @@ const (
 	inletBytes = 16 << 10 // first size of the receive buffer; it grows to the longest message received
 	minRead    = 4 << 10
 	maxPull    = 16 << 20 // most that is read ahead to find out how the peer ended
+	// verdictTime bounds how long a sender looks for how the peer ended.
+	verdictTime = time.Second
 )
 
 // inlet is the receiving half of a Link: whole frames in one buffer.
@@ -182,35 +184,41 @@ func (in *inlet) saidBye() bool {
 // it is read ahead, into the buffer; a receiver that is at work gets there by itself.
 func (l *Link) verdict() error {
 	in := &l.in
-	for end := time.Now().Add(time.Second); time.Now().Before(end); {
+	for end := time.Now().Add(verdictTime); time.Now().Before(end); {
 		if in.mu.TryLock() {
+			defer in.mu.Unlock()
 			in.pull()
-			in.mu.Unlock()
-			break
+			return in.farewell()
 		}
 		select {
 		case <-in.over:
-			end = time.Time{}
+			return in.farewell() // bye was written before over was closed, and is not written again
 		case <-time.After(time.Millisecond):
 		}
 	}
-	in.mu.Lock()
-	defer in.mu.Unlock()
+	// The receiver still waits: the peer stopped reading but keeps its end open, which no Close does.
+	return ErrPeerDied
+}
+
+// farewell is what the peer's end means for a sender.
+func (in *inlet) farewell() error {
 	if in.bye {
 		return io.ErrClosedPipe
 	}
 	return ErrPeerDied
 }
 
-// pull reads to the end of the socket, which is near: the peer is gone.
+// pull reads to the end of the socket, which is near: the peer is gone. Interrupts meant for receivers end its calls
+// too, and it goes on: what the peer sent is not lost by them.
 func (in *inlet) pull() {
-	_ = in.uc.SetReadDeadline(time.Now().Add(time.Second))
 	in.reset = true
-	for in.end == nil && in.w-in.r < maxPull {
+	end := time.Now().Add(verdictTime)
+	for in.end == nil && in.w-in.r < maxPull && time.Now().Before(end) {
+		_ = in.uc.SetReadDeadline(end)
 		in.room(in.w - in.r + inletBytes)
 		n, err := in.uc.Read(in.buf[in.w:])
 		in.w += n
-		if n == 0 && err != nil {
+		if n == 0 && err != nil && !errors.Is(err, os.ErrDeadlineExceeded) {
 			in.finish()
 		}
 	}

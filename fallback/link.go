@@ -65,9 +65,16 @@ func (l *Link) Claim(ctx context.Context, n int) ([]byte, error) {
 	return l.add(FrameMessage, n), nil
 }
 
-// Commit sends the message claimed last.
+// Commit sends the message claimed last, once. Errors are those of Send; after ctx.Err() and SendStop's it may be
+// called again.
 func (l *Link) Commit(ctx context.Context) error {
+	if len(l.frame) == 0 {
+		panic("fallback: Commit without a claim")
+	}
 	_, err := l.flush(ctx)
+	if err == nil {
+		l.begin()
+	}
 	return err
 }
 
@@ -83,8 +90,15 @@ func (l *Link) Send(ctx context.Context, msg []byte) error {
 	return l.Commit(ctx)
 }
 
-// SendBatch sends messages in order and returns how many were accepted. Errors are those of Send.
+// SendBatch sends messages of at most MaxMessage bytes in order and returns how many were accepted: all of them unless
+// it also returns an error, which is one of Send's.
 func (l *Link) SendBatch(ctx context.Context, msgs [][]byte) (n int, err error) {
+	for i, m := range msgs {
+		if len(m) > l.max {
+			panic(fmt.Sprintf("fallback: message %d has %d bytes, at most %d are possible", i, len(m), l.max))
+		}
+	}
+	defer l.begin() // nothing of it is left to commit
 	if err := l.settle(ctx); err != nil {
 		return 0, err
 	}
@@ -100,7 +114,7 @@ func (l *Link) SendBatch(ctx context.Context, msgs [][]byte) (n int, err error) 
 			sent -= frameHeader + len(msgs[n])
 			n++
 		}
-		if err != nil {
+		if err != nil || n == len(msgs) {
 			return n, err
 		}
 		if err := l.settle(ctx); err != nil { // cut short inside this part, perhaps: here is why
@@ -118,6 +132,7 @@ func (l *Link) CloseWrite(ctx context.Context) error {
 	l.begin()
 	l.add(FrameCloseWrite, 0)
 	_, err := l.flush(ctx)
+	l.begin()
 	return err
 }
 
@@ -132,7 +147,7 @@ func (l *Link) add(typ byte, n int) []byte {
 	l.frame = l.frame[:at+frameHeader+n]
 	l.frame[at] = typ
 	binary.LittleEndian.PutUint32(l.frame[at+1:], uint32(n))
-	return l.frame[at+frameHeader:]
+	return l.frame[at+frameHeader : len(l.frame) : len(l.frame)]
 }
 
 // flush sends l.frame and returns how many of its bytes the peer will get. Stopped inside a frame it hands the rest
@@ -204,6 +219,7 @@ func (l *Link) waitFlushed() error {
 	select {
 	case <-l.flushing:
 		l.flushing = nil
+		l.out.disarmed() // writeInBackground has its own deadlines
 		if l.flushErr != nil {
 			return l.verdict()
 		}
@@ -228,14 +244,13 @@ func (l *Link) finish(rest []byte) {
 func (l *Link) writeInBackground(b []byte) error {
 	var end time.Time
 	for len(b) > 0 {
-		select {
-		case <-l.closing:
-			if end.IsZero() {
-				end = time.Now().Add(lingerTime)
-			}
-		default:
-		}
+		// The order counts: Close closes closing first and sets its past deadline then, so either it ends the Write or
+		// we see that it was called.
 		_ = l.uc.SetWriteDeadline(end)
+		if end.IsZero() && l.isClosing() {
+			end = time.Now().Add(lingerTime)
+			continue
+		}
 		n, err := l.uc.Write(b)
 		b = b[n:]
 		late := !end.IsZero() && time.Now().After(end)
@@ -244,6 +259,15 @@ func (l *Link) writeInBackground(b []byte) error {
 		}
 	}
 	return nil
+}
+
+func (l *Link) isClosing() bool {
+	select {
+	case <-l.closing:
+		return true
+	default:
+		return false
+	}
 }
 
 // Close tells the peer that this side is gone and closes the socket. What was accepted still goes to the peer: where

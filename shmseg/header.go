@@ -35,7 +35,8 @@ import (
 //	120  checksum        u32  CRC-32C of bytes 8 to 4095 with this field as 0
 //	124  reserved        u32  0
 //	128  regions         32 times: offset u64, size u64 (bytes); ascending, unused ones 0
-//	640  reserved        0, up to 4095
+//	640  link            16 bytes, the same in the segments that belong together; 0 = alone
+//	656  reserved        0, up to 4095
 //
 // Nothing here changes once the magic number is there.
 const (
@@ -59,6 +60,8 @@ const (
 	offRegions      = 128
 
 	regionEntryBytes = 16
+	offLink          = offRegions + MaxRegions*regionEntryBytes
+	offUnused        = offLink + 16
 
 	magic         = "shmwire\x00"
 	version       = 1
@@ -84,6 +87,8 @@ type Header struct {
 	BootID       [16]byte  // of the start of the machine; zero = unknown
 	PIDNamespace uint64    // inode number of the creator's PID namespace; 0 = unknown
 	Created      time.Time // UTC
+
+	Link [16]byte // what it shares with the segments that belong to it; zero = it stands alone
 }
 
 // Region is a region's place in a segment, in bytes.
@@ -123,6 +128,7 @@ func DecodeHeader(b []byte) (Header, error) {
 		CreatorStart: le.Uint64(b[offCreatorStart:]),
 		BootID:       [16]byte(b[offBootID:]),
 		PIDNamespace: le.Uint64(b[offPIDNamespace:]),
+		Link:         [16]byte(b[offLink:]),
 	}
 	pid, created := le.Uint32(b[offCreatorPID:]), le.Uint64(b[offCreated:])
 	if err := h.checkFields(pid, created); err != nil {
@@ -171,7 +177,7 @@ func headerZero(b []byte) error {
 		{offRegionCount + 4, offID},
 		{offCreatorPID + 4, offCreatorStart},
 		{offChecksum + 4, offRegions},
-		{offRegions + MaxRegions*regionEntryBytes, HeaderBytes},
+		{offUnused, HeaderBytes},
 	} {
 		for i := gap[0]; i < gap[1]; i++ {
 			if b[i] != 0 {
@@ -257,6 +263,7 @@ func writeHeader(b []byte, h Header) {
 		le.PutUint64(b[offRegions+i*regionEntryBytes:], r.Offset)
 		le.PutUint64(b[offRegions+i*regionEntryBytes+8:], r.Size)
 	}
+	copy(b[offLink:], h.Link[:])
 	le.PutUint32(b[offChecksum:], checksum(b))
 	// sync(header-ready) publishes: everything written above becomes whoever loads the magic number's. Pairs with
 	// Segment.Header. (Keeps S4; read in native order, the word's bytes in memory are those of the string everywhere.)

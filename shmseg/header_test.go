@@ -26,6 +26,7 @@ func sampleHeader() shmseg.Header {
 		BootID:       [16]byte([]byte("ABCDEFGHIJKLMNOP")),
 		PIDNamespace: 0x4142434445464748,
 		Created:      time.Unix(0, 0x5152535455565758).UTC(),
+		Link:         [16]byte([]byte("QRSTUVWXYZqrstuv")),
 	}
 }
 
@@ -56,9 +57,10 @@ func TestHeaderGolden(t *testing.T) {
 		88:  "4142434445464748494a4b4c4d4e4f50", // boot id
 		104: "4847464544434241",                 // PID namespace
 		112: "5857565554535251",                 // created
-		120: "3a870485",                         // checksum
+		120: "e5d755e3",                         // checksum
 		128: "0010000000000000" + "c800000000000000",
 		144: "0011000000000000" + "581b000000000000",
+		640: "5152535455565758595a717273747576", // link
 	} {
 		b, err := hex.DecodeString(digits)
 		require.NoError(t, err)
@@ -66,6 +68,7 @@ func TestHeaderGolden(t *testing.T) {
 	}
 	got := encode(sampleHeader())
 	assert.Equal(t, hex.Dump(want[:192]), hex.Dump(got[:192]))
+	assert.Equal(t, hex.Dump(want[640:672]), hex.Dump(got[640:672]))
 	assert.True(t, bytes.Equal(want[192:], got[192:]), "bytes behind the second region's entry")
 }
 
@@ -158,7 +161,7 @@ func TestDecodeHeaderRefusesEachField(t *testing.T) {
 		{"region too large", u64(152, 12288-4352+1), "size of region 1", 152, shmseg.ErrGeometry},
 		{"region size wraps", u64(152, math.MaxUint64-4351), "size of region 1", 152, shmseg.ErrGeometry},
 		{"unused region", u64(168, 1), "unused region 2", 160, shmseg.ErrGeometry},
-		{"first reserved byte behind the regions", u64(640, 1), "reserved byte", 640, shmseg.ErrGeometry},
+		{"first reserved byte behind the regions", u64(656, 1), "reserved byte", 656, shmseg.ErrGeometry},
 		{"last reserved byte", u64(4088, 1<<56), "reserved byte", 4095, shmseg.ErrGeometry},
 	}
 	for _, tt := range tests {

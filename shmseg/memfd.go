@@ -31,6 +31,9 @@ type MemfdOptions struct {
 	Name string
 	// Regions are the sizes of the regions in bytes, as for [Layout].
 	Regions []int
+	// Link is for segments that belong together, such as the two of a connection: the same random bytes in the header of
+	// each let inspectors find the other. Zero means that the segment stands alone.
+	Link [16]byte
 	// Prefault gives every page its memory now (about 1 ms per MiB) instead of at its first touch, and fails now if
 	// there is not enough.
 	Prefault bool
@@ -93,7 +96,9 @@ func (s *Segment) build(o MemfdOptions, fd int) (err error) {
 			return err
 		}
 	}
-	writeHeader(s.bytes, s.newHeader())
+	h := s.newHeader()
+	h.Link = o.Link
+	writeHeader(s.bytes, h)
 	if err = o.Sys.Seal(fd, oneWriter); err != nil {
 		return refused(err)
 	}

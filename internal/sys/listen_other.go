@@ -14,7 +14,9 @@ func ListenUnix(path string) (*net.UnixListener, error) {
 	if err != nil {
 		return nil, err
 	}
-	ln.SetUnlinkOnClose(false)
+	if l, ok := any(ln).(interface{ SetUnlinkOnClose(bool) }); ok { // not on Plan 9
+		l.SetUnlinkOnClose(false)
+	}
 	if err := os.Chmod(path, 0o600); err != nil {
 		ln.Close()
 		os.Remove(path)
