@@ -183,8 +183,12 @@ func TestInheritRefusesWhatIsNoSocket(t *testing.T) {
 	r, w, err := os.Pipe()
 	require.NoError(t, err)
 	defer w.Close()
-	_, err = shmwire.Inherit(r.Fd(), nil)
-	assert.ErrorContains(t, err, "descriptor")
+	// A child, since Inherit takes the descriptor over, which an *os.File of this process would not know.
+	child := shmtest.ChildFiles(t, []*os.File{r}, "send", "shm", "none", "0", "close")
+	require.NoError(t, r.Close())
+	assert.Contains(t, child.Line(), "error: use descriptor 3 as a socket")
+	assert.Equal(t, 1, child.Wait())
+
 	before := shmtest.FDs(t)
 	_, err = shmwire.Inherit(^uintptr(0), nil)
 	assert.ErrorContains(t, err, "not valid")

@@ -162,6 +162,9 @@ func (h *handshaker) hello(r *Result) (Hello, error) {
 		return Hello{}, err
 	}
 	peer, err := decodeHello(payload)
+	if err == nil && peer.Nonce == h.p.Hello.Nonce { // somebody who sends back whatever comes
+		err = badHello("our own hello", "another process's")
+	}
 	if err != nil {
 		return Hello{}, err
 	}
@@ -204,7 +207,7 @@ func (h *handshaker) offers(a Agreement, peer Hello) (ownNo, peerNo string, err 
 	if err != nil {
 		return "", "", err
 	}
-	takeNo, err := h.recvOffer(a)
+	takeNo, err := h.recvOffer(a, peer)
 	if err != nil {
 		return "", "", err
 	}
@@ -219,13 +222,10 @@ func (h *handshaker) offers(a Agreement, peer Hello) (ownNo, peerNo string, err 
 		return "", "", err
 	}
 	yes, why, err := decodeAccept(payload)
-	if !yes && why == "" {
-		why = "no reason given"
-	}
 	if yes {
-		why = ""
+		return ownNo, "", err
 	}
-	return ownNo, why, err
+	return ownNo, orElse(why, "no reason given"), err
 }
 
 // sendOffer makes our memory and offers it; where it cannot be made it says why.
@@ -239,16 +239,13 @@ func (h *handshaker) sendOffer(a Agreement, peer Hello) (no string, err error) {
 	default:
 		err := h.patiently(func() (err error) { o, err = h.p.Make(a); return err })
 		if err != nil {
-			no = err.Error()
-			if no == "" {
-				no = "shared memory cannot be made"
-			}
+			o, no = Offer{}, orElse(err.Error(), "shared memory cannot be made")
 		}
 	}
 	return no, h.send(typeOffer, encodeOffer(no == "", peer.Nonce, no), o.FDs, false)
 }
 
-func (h *handshaker) recvOffer(a Agreement) (no string, err error) {
+func (h *handshaker) recvOffer(a Agreement, peer Hello) (no string, err error) {
 	want := 1
 	if a.PeerWake == WakeEventfd {
 		want = 2
@@ -267,12 +264,15 @@ func (h *handshaker) recvOffer(a Agreement) (no string, err error) {
 			Want: fmt.Sprintf("%d with status 1 or none with status 0", want),
 		}
 	}
+	if err == nil && have && !peer.SharesMemory { // we made nothing for it, so there is nothing to share with
+		err = &HandshakeError{Stage: "offer", Got: "memory of a process that shares none", Want: "status 0"}
+	}
 	if err != nil {
 		sys.CloseFDs(fds)
 		return "", err
 	}
 	if !have {
-		return "peer: " + why, nil
+		return "peer: " + orElse(why, "no reason given"), nil
 	}
 	if h.p.Take == nil || !h.p.Hello.SharesMemory {
 		sys.CloseFDs(fds)
@@ -283,9 +283,17 @@ func (h *handshaker) recvOffer(a Agreement) (no string, err error) {
 		return "", err
 	}
 	if err != nil {
-		return err.Error(), nil
+		return orElse(err.Error(), "shared memory cannot be used"), nil
 	}
 	return "", nil
+}
+
+// orElse makes a reason of text, since an empty one means yes.
+func orElse(text, other string) string {
+	if text == "" {
+		return other
+	}
+	return text
 }
 
 // patiently repeats try while descriptors are short, here or in flight, until the deadline.
@@ -294,6 +302,9 @@ func (h *handshaker) patiently(try func() error) error {
 		err := try()
 		short := errors.Is(err, sys.EMFILE) || errors.Is(err, sys.ENFILE) || errors.Is(err, sys.ETOOMANYREFS)
 		if !short || h.outOfPatience(wait) {
+			return err
+		}
+		if err := h.sock.Check(); err != nil { // cut short from outside
 			return err
 		}
 		time.Sleep(wait)

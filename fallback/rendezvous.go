@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 	"strings"
+	"sync"
 	"time"
 
 	"github.com/shmwire/shmwire/internal/sys"
@@ -23,6 +24,7 @@ type Rendezvous struct {
 	ln   *net.UnixListener
 	path string
 	file os.FileInfo // the socket file as we made it
+	gone sync.Once   // its removal: afterwards another socket may have its inode number
 }
 
 // Listen binds path and listens, readable and writable for its owner alone from the moment that it can be connected
@@ -124,8 +126,10 @@ func (r *Rendezvous) Addr() net.Addr { return r.ln.Addr() }
 // Close removes the socket file, unless something else has taken its name, and stops listening. The file goes first:
 // as long as we listen, no other listener takes our path for dead and puts its own file there.
 func (r *Rendezvous) Close() error {
-	if st, err := os.Lstat(r.path); err == nil && os.SameFile(st, r.file) {
-		_ = os.Remove(r.path)
-	}
+	r.gone.Do(func() {
+		if st, err := os.Lstat(r.path); err == nil && os.SameFile(st, r.file) {
+			_ = os.Remove(r.path)
+		}
+	})
 	return r.ln.Close()
 }

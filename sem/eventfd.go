@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"sync/atomic"
 	"time"
 
 	"github.com/shmwire/shmwire/internal/sys"
@@ -21,12 +22,12 @@ type Eventfd struct {
 	fd     int // file's descriptor; not File.Fd(), which may make it blocking
 	raw    rawConn
 	drains uint32 // how often a Wait emptied the counter: the doorbell's value; the sleeper's
-	timed  bool   // a read deadline is set; the sleeper's
+	timed  bool   // a read deadline may be set; the sleeper's
 	failed error  // of the last drain; the sleeper's
 
-	// Stored because a closure made for each call would be allocated.
-	drainFunc func(fd uintptr) bool
-	ringFunc  func(fd uintptr)
+	cut atomic.Bool // Interrupt has moved the read deadline to the past, or is about to
+
+	drainFunc func(fd uintptr) bool // stored because a closure made for each call would be allocated
 }
 
 // rawConn is the part used of what os.File.SyscallConn returns.
@@ -45,7 +46,7 @@ func NewEventfd(t *sys.Table) (*Eventfd, error) {
 		return nil, fmt.Errorf("make eventfd: %w", err)
 	}
 	e := &Eventfd{fd: fd, file: os.NewFile(uintptr(fd), "eventfd")}
-	e.drainFunc, e.ringFunc = e.drain, ring
+	e.drainFunc = e.drain
 	// Fails if the poller does not know the file: then Wait would hold a thread and ignore its timeout.
 	if err := e.file.SetReadDeadline(time.Time{}); err != nil {
 		return nil, errors.Join(fmt.Errorf("register eventfd with the poller: %w", err), e.file.Close())
@@ -84,16 +85,23 @@ func (e *Eventfd) Load() uint32 {
 	return e.drains
 }
 
+func (e *Eventfd) value() uint32 { return e.drains }
+
 // Wait sleeps until the eventfd is rung and takes all rings that are pending.
 func (e *Eventfd) Wait(value uint32, timeout time.Duration) error {
 	if !e.enter() {
 		return os.ErrClosed
 	}
 	defer e.leave()
-	if e.interrupted() || value != e.drains {
+	if value != e.drains {
 		return nil
 	}
 	err := e.setTimeout(timeout)
+	// Asked after the deadline is right: an Interrupt that this undid is seen here, and one that comes later moves the
+	// deadline again.
+	if err == nil && e.interrupted() {
+		return nil
+	}
 	if err == nil {
 		err = e.raw.Read(e.drainFunc)
 	}
@@ -103,7 +111,9 @@ func (e *Eventfd) Wait(value uint32, timeout time.Duration) error {
 	switch {
 	case e.closed.Load():
 		return os.ErrClosed
-	case err != nil && !errors.Is(err, os.ErrDeadlineExceeded):
+	case errors.Is(err, os.ErrDeadlineExceeded):
+		e.timed = true // whoever set it
+	case err != nil:
 		return fmt.Errorf("wait for eventfd: %w", err)
 	}
 	return nil
@@ -112,9 +122,10 @@ func (e *Eventfd) Wait(value uint32, timeout time.Duration) error {
 // setTimeout sets the poller's deadline for the next read, touching it only where needed.
 func (e *Eventfd) setTimeout(timeout time.Duration) error {
 	var deadline time.Time
+	cut := e.cut.Load() && e.cut.Swap(false)
 	if timeout >= 0 {
 		deadline = time.Now().Add(timeout)
-	} else if !e.timed {
+	} else if !e.timed && !cut {
 		return nil
 	}
 	e.timed = timeout >= 0
@@ -131,15 +142,16 @@ func (e *Eventfd) drain(fd uintptr) bool {
 	return n > 0 || err != nil
 }
 
-// ring is called with the descriptor held open. Ringing an open eventfd cannot fail.
-func ring(fd uintptr) { _ = sys.EventfdRing(int(fd)) }
-
-// Interrupt ends a Wait by ringing the own eventfd. It does not block.
+// Interrupt ends a Wait by moving the poller's deadline to the past: that takes no system call, and the sleeper is
+// made runnable at once. It does not block.
 func (e *Eventfd) Interrupt() {
 	e.interrupt()
+	e.cut.Store(true)
 	// The error says that the file is closed, so nobody waits.
-	_ = e.raw.Control(e.ringFunc)
+	_ = e.file.SetReadDeadline(longAgo)
 }
+
+var longAgo = time.Unix(1, 0)
 
 // Close closes the eventfd; a Wait under way returns an error that Is [os.ErrClosed].
 func (e *Eventfd) Close() error {

@@ -192,3 +192,48 @@ func TestDoorbellClosesDuringRings(t *testing.T) {
 	}
 	assert.Equal(t, before, shmtest.FDs(t))
 }
+
+// An Interrupt costs the peer's counter nothing and takes no ring away.
+func TestEventfdInterruptLeavesTheCounterAlone(t *testing.T) {
+	e, err := sem.NewEventfd(nil)
+	require.NoError(t, err)
+	closeAtEnd(t, e)
+	for range 3 {
+		v := e.Load()
+		e.Interrupt()
+		taken, err := sys.EventfdDrain(e.FD())
+		require.NoError(t, err)
+		require.Zero(t, taken)
+		require.NoError(t, shmtest.Soon(t, startWait(e, v, -1), "Wait after an interrupt"))
+	}
+	v := e.Load()
+	e.Interrupt()
+	require.NoError(t, sys.EventfdRing(e.FD()))
+	require.NoError(t, shmtest.Soon(t, startWait(e, v, -1), "Wait after an interrupt and a ring"))
+	require.NoError(t, shmtest.Soon(t, startWait(e, e.Load(), -1), "Wait for the ring"))
+	idle := startWait(e, e.Load(), -1)
+	shmtest.StillBlocked(t, idle, "a Wait with nothing left to end it")
+	e.Interrupt()
+	require.NoError(t, shmtest.Soon(t, idle, "Wait under an interrupt"))
+}
+
+// A closed doorbell leaves the number of its descriptor to whoever has it now.
+func TestClosedDoorbellRingsNobody(t *testing.T) {
+	e, err := sem.NewEventfd(nil)
+	require.NoError(t, err)
+	closeAtEnd(t, e)
+	fd, err := e.Dup()
+	require.NoError(t, err)
+	bell, err := sem.NewEventfdDoorbell(fd)
+	require.NoError(t, err)
+	require.NoError(t, bell.Close())
+	again, err := e.Dup()
+	require.NoError(t, err)
+	require.Equal(t, fd, again, "the kernel gives the lowest free number")
+	bell.Ring()
+	require.NoError(t, bell.Close())
+	rings, err := sys.EventfdDrain(again)
+	require.NoError(t, err)
+	assert.Zero(t, rings)
+	require.NoError(t, sys.Close(again), "still open")
+}

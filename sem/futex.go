@@ -55,6 +55,14 @@ func (w *FutexWaiter) Load() uint32 {
 	return w.word.Load()
 }
 
+func (w *FutexWaiter) value() uint32 {
+	if !w.enter() { // closed: the memory may be gone
+		return 0
+	}
+	defer w.leave()
+	return w.word.Load()
+}
+
 // Wait sleeps while the doorbell word has this value.
 func (w *FutexWaiter) Wait(value uint32, timeout time.Duration) error {
 	if !w.enter() {

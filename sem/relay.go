@@ -49,6 +49,8 @@ func (r *Relay) Load() uint32 {
 	return r.rings.Load()
 }
 
+func (r *Relay) value() uint32 { return r.rings.Load() }
+
 // Wait sleeps until Wake is called.
 func (r *Relay) Wait(value uint32, timeout time.Duration) error {
 	if !r.enter() {

@@ -20,8 +20,11 @@ const (
 // right to a storm, and a busy one is not throttled for the odd ring that came too late to matter.
 type Throttle struct {
 	waiter     Waiter
+	values     valuer // the waiter, if it can tell the doorbell's value between waits
+	knows      bool
 	pause      *Relay // nobody wakes it: it supplies a sleep that can be interrupted
 	pauseValue uint32
+	rang       bool      // the last Wait was ended by the doorbell
 	since      time.Time // of the first of the fruitless wakes counted
 	fruitless  int
 	storm      bool
@@ -32,8 +35,13 @@ var _ Waiter = (*Throttle)(nil)
 
 // NewThrottle returns a waiter that sleeps by w and takes it over: Close closes it.
 func NewThrottle(w Waiter) *Throttle {
-	return &Throttle{waiter: w, pause: NewRelay()}
+	t := &Throttle{waiter: w, pause: NewRelay()}
+	t.values, t.knows = w.(valuer)
+	return t
 }
+
+// valuer is a waiter that tells its doorbell's value without beginning a wait, as Load would. The sleeper calls it.
+type valuer interface{ value() uint32 }
 
 // Load returns what the waiter's Load returns.
 func (t *Throttle) Load() uint32 {
@@ -54,10 +62,13 @@ func (t *Throttle) Wait(value uint32, timeout time.Duration) error {
 			return err
 		}
 	}
-	return t.waiter.Wait(value, timeout)
+	err := t.waiter.Wait(value, timeout)
+	t.rang = !t.knows || t.values.value() != value
+	return err
 }
 
-// Woke says whether the look after a Wait found something. It belongs to the goroutine that waits.
+// Woke says whether the look after a Wait found something. It belongs to the goroutine that waits. Waits that our own
+// side ended, by Interrupt or a time-out, are no storm of the peer's and do not count.
 func (t *Throttle) Woke(fruitful bool) {
 	if fruitful {
 		t.fruitless = max(0, t.fruitless-forgiven)
@@ -66,7 +77,7 @@ func (t *Throttle) Woke(fruitful bool) {
 		}
 		return
 	}
-	if t.storm {
+	if t.storm || !t.rang {
 		return
 	}
 	if t.fruitless == 0 {

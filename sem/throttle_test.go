@@ -55,6 +55,25 @@ func TestThrottleLeavesSlowFruitlessWakesAlone(t *testing.T) {
 	})
 }
 
+// A server that ends its own waits, by deadlines or to abort a read, is not under attack.
+func TestThrottleIgnoresWaitsThatWeEndedOurselves(t *testing.T) {
+	forEachKind(t, func(t *testing.T, k kind, _ sem.Doorbell, w sem.Waiter) {
+		if _, nested := w.(*sem.Throttle); nested {
+			t.Skip("a throttle is not put around a throttle")
+		}
+		th := sem.NewThrottle(w)
+		for range 3000 {
+			v := th.Load()
+			th.Interrupt()
+			require.NoError(t, th.Wait(v, -1))
+			th.Woke(false)
+			require.NoError(t, th.Wait(th.Load(), 0))
+			th.Woke(false)
+		}
+		assert.Zero(t, th.Throttled())
+	})
+}
+
 func TestThrottleForgivesTheBusy(t *testing.T) {
 	for _, tt := range []struct {
 		name      string

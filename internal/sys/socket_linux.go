@@ -55,6 +55,10 @@ func (s *Socket) PassCred(on bool) error {
 	return os.NewSyscallError("setsockopt SO_PASSCRED", serr)
 }
 
+// Check returns the error that a call which may wait would return at once: that the write deadline has passed, or that
+// the connection is closed.
+func (s *Socket) Check() error { return s.rc.Write(func(uintptr) bool { return true }) }
+
 // SendMsg sends b whole, with fds and, if cred is set, this process's credentials attached to its first byte. It
 // waits under the connection's write deadline; the descriptors stay the caller's.
 func (s *Socket) SendMsg(b []byte, fds []int, cred bool) error {
@@ -134,6 +138,10 @@ func parseControl(oob []byte, r *Received) {
 		}
 		if c, err := unix.ParseUnixCredentials(&msgs[i]); err == nil {
 			r.Cred = Cred{PID: int(c.Pid), UID: int(c.Uid), GID: int(c.Gid), Known: true}
+			// What the kernel makes up for bytes that were sent before anybody asked for credentials.
+			if c.Pid == 0 && r.Cred.UID == OverflowUID() {
+				r.Cred = Cred{}
+			}
 		}
 	}
 	r.Full = len(r.FDs) >= maxRights

@@ -21,6 +21,16 @@ func NewSocket(uc *net.UnixConn) (*Socket, error) { return &Socket{uc}, nil }
 // PassCred does nothing here: the kernel attaches no credentials.
 func (s *Socket) PassCred(bool) error { return nil }
 
+// Check returns the error that a call which may wait would return at once: that the write deadline has passed, or that
+// the connection is closed.
+func (s *Socket) Check() error {
+	rc, err := s.uc.SyscallConn()
+	if err != nil {
+		return err
+	}
+	return rc.Write(func(uintptr) bool { return true })
+}
+
 // SendMsg sends b whole. Descriptors are an error that Is [errors.ErrUnsupported].
 func (s *Socket) SendMsg(b []byte, fds []int, _ bool) error {
 	if len(fds) > 0 {
