@@ -23,6 +23,7 @@ type Producer struct {
 	state uint8
 
 	cons     uint64         // last valid position of the consumer
+	rewindAt uint64         // when pos gets here, see whether to go back to the front; limit stops here too
 	consumer *atomic.Uint64 // written by: the consumer
 	closing  *atomic.Uint64 // the consumer's closed word; written by: the consumer
 	closed   *atomic.Uint64 // written by: this handle
@@ -66,6 +67,7 @@ func NewProducer(own, peer []byte, cfg Config) (*Producer, error) {
 		closed:   mem.Uint64At(own, ProducerClosedOffset),
 		words:    mem.Uint64s(own, ProducerStatsOffset, statsWords),
 	}
+	p.rewindAt = p.pos + p.hotSlots
 	p.sleeper = makeSleeper(&cfg, own, p.lookForSpace)
 	p.closed.Store(0)
 	writeHeader(own, KindSPSCProducer, cfg.Geometry, cfg.Start)
@@ -202,8 +204,28 @@ func (p *Producer) reserve(n int) (skip uint64, err error) {
 		return 0, &TooLargeError{Got: n, Max: p.maxRecord}
 	}
 	skip, p.need = p.span(p.pos, n)
+	if skip == 0 && p.hotSlots != 0 && int64(p.pos-p.rewindAt) >= 0 {
+		if skip, err = p.rewind(); err != nil {
+			return 0, err
+		}
+		p.need += skip
+	}
 	_, err = p.space(p.pos, p.need)
 	return skip, err
+}
+
+// rewind returns how many slots to skip, up to the end of the ring, so that the next record lies at the front again; 0
+// is none. It does so once in hotBytes, if the consumer has taken everything: then the front has been used a moment ago
+// and lies in the caches, and in memory that both sides have touched, while the slots ahead have not for a whole lap.
+// Exchanges of requests and answers so stay within hotBytes; a stream goes round.
+func (p *Producer) rewind() (skip uint64, err error) {
+	p.rewindAt = p.pos + p.hotSlots
+	if err := p.loadConsumer(); err != nil || p.cons != p.pos || p.need > p.pos&p.mask {
+		return 0, err
+	}
+	skip = p.left(p.pos)
+	p.rewindAt += skip
+	return skip, nil
 }
 
 // span returns the padding before a record of n bytes at position at, and the slots for both. At most 2·N/2 − 1, so
@@ -222,14 +244,11 @@ func (p *Producer) space(at, need uint64) (bool, error) {
 	if p.limit-at >= need {
 		return true, nil
 	}
-	// sync(position) takes over: the slots before it, which the consumer no longer reads. Pairs with Consumer.publishPosition.
-	c := p.consumer.Load()
-	if c-p.cons > p.pos-p.cons {
-		return false, p.poison("position", c, fmt.Sprintf("%d to %d", p.cons, p.pos))
+	if err := p.loadConsumer(); err != nil {
+		return false, err
 	}
-	p.cons = c
 	p.extend(at, need)
-	p.stats.HighWater = max(p.stats.HighWater, at-c)
+	p.stats.HighWater = max(p.stats.HighWater, at-p.cons)
 	if p.pos != p.shared {
 		p.shareStats()
 	}
@@ -244,6 +263,17 @@ func (p *Producer) space(at, need uint64) (bool, error) {
 	return false, nil
 }
 
+// loadConsumer asks the consumer's region how far it is.
+func (p *Producer) loadConsumer() error {
+	// sync(position) takes over: the slots before it, which the consumer no longer reads. Pairs with Consumer.publishPosition.
+	c := p.consumer.Load()
+	if c-p.cons > p.pos-p.cons {
+		return p.poison("position", c, fmt.Sprintf("%d to %d", p.cons, p.pos))
+	}
+	p.cons = c
+	return nil
+}
+
 // extend moves limit to the end of the free slots. Near position 2^64 it grants records one by one instead, because
 // one that ended at 2^64−1 exactly must leave a slot free behind it (I6).
 func (p *Producer) extend(at, need uint64) {
@@ -256,6 +286,10 @@ func (p *Producer) extend(at, need uint64) {
 		p.limit = at
 	default:
 		p.limit = at + need
+	}
+	// Where pos reaches rewindAt, or a record lies across it, the next one is to come by reserve.
+	if stop := p.rewindAt - at; p.hotSlots != 0 && int64(stop) > 0 && stop < p.limit-at {
+		p.limit = at + max(stop, min(need, p.limit-at))
 	}
 }
 

@@ -14,8 +14,20 @@ type shape struct {
 	slotMask  uint64 // S − 1
 	slotBytes int
 	maxRecord int
-	slotShift uint8 // always used with & 63, so that the compiler needs no test for longer shifts
+	hotSlots  uint64 // after so many slots a producer sees whether to go back to the front; 0: never
+	slotShift uint8  // always used with & 63, so that the compiler needs no test for longer shifts
 	lapShift  uint8
+}
+
+// hotBytes is how much of a ring an exchange of requests and answers uses: what fits into a core's second-level cache
+// many times over.
+const hotBytes = 64 << 10
+
+func hotSlots(g Geometry) uint64 {
+	if n := hotBytes / g.SlotBytes; g.Slots > n {
+		return uint64(n)
+	}
+	return 0 // all of the ring is hot
 }
 
 func makeShape(producerRegion []byte, g Geometry) shape {
@@ -28,6 +40,7 @@ func makeShape(producerRegion []byte, g Geometry) shape {
 		slotMask:  uint64(g.SlotBytes - 1),
 		slotBytes: g.SlotBytes,
 		maxRecord: g.MaxRecord(),
+		hotSlots:  hotSlots(g),
 		slotShift: g.slotShift(),
 		lapShift:  g.lapShift(),
 	}
