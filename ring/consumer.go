@@ -65,7 +65,7 @@ func NewConsumer(own, peer []byte, cfg Config) (*Consumer, error) {
 		closed:    mem.Uint64At(own, ConsumerClosedOffset),
 		words:     mem.Uint64s(own, ConsumerStatsOffset, statsWords),
 	}
-	c.sleeper = makeSleeper(&cfg, own, c.lookForRecord)
+	c.sleeper = makeSleeper(&cfg, own, c.lookForRecord, c.shareStats)
 	c.position.Store(cfg.Start)
 	c.closed.Store(0)
 	writeHeader(own, KindSPSCConsumer, cfg.Geometry, cfg.Start)
@@ -274,9 +274,6 @@ func (c *Consumer) lookForRecord() bool {
 // await waits until there is a record, or anything else to hear of.
 func (c *Consumer) await(ctx context.Context) error {
 	c.state |= handleBusy
-	if c.pos != c.shared {
-		c.shareStats()
-	}
 	err := c.wait(ctx)
 	c.state &^= handleBusy
 	return err

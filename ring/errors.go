@@ -22,6 +22,7 @@ type CorruptError struct {
 	Want     string // what it may say
 }
 
+// Error tells region, field, place, got and want.
 func (e *CorruptError) Error() string {
 	return fmt.Sprintf("ring: corrupt %s region: %s at position %d is %d, want %s", e.Region, e.Field, e.Position, e.Got, e.Want)
 }
@@ -35,6 +36,7 @@ type TooLargeError struct {
 	Max int // bytes
 }
 
+// Error tells both numbers.
 func (e *TooLargeError) Error() string {
 	return fmt.Sprintf("ring: message of %d bytes, the longest record has %d", e.Got, e.Max)
 }

@@ -96,6 +96,7 @@ type GeometryError struct {
 	Want  string
 }
 
+// Error tells field, got and want.
 func (e *GeometryError) Error() string {
 	return fmt.Sprintf("ring: geometry: %s is %d, want %s", e.Field, e.Got, e.Want)
 }

@@ -68,7 +68,7 @@ func NewProducer(own, peer []byte, cfg Config) (*Producer, error) {
 		words:    mem.Uint64s(own, ProducerStatsOffset, statsWords),
 	}
 	p.rewindAt = p.pos + p.hotSlots
-	p.sleeper = makeSleeper(&cfg, own, p.lookForSpace)
+	p.sleeper = makeSleeper(&cfg, own, p.lookForSpace, p.shareStats)
 	p.closed.Store(0)
 	writeHeader(own, KindSPSCProducer, cfg.Geometry, cfg.Start)
 	p.ring()
@@ -300,7 +300,6 @@ func (p *Producer) lookForSpace() bool {
 
 // await waits until there are need slots, or anything else to hear of.
 func (p *Producer) await(ctx context.Context) error {
-	p.shareStats()
 	p.state |= handleBusy
 	err := p.wait(ctx)
 	p.state &^= handleBusy

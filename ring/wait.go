@@ -22,6 +22,7 @@ type sleeper struct {
 	parks    *atomic.Uint64 // written by: this handle; read by: the other side, to decide whether to ring
 	sleeping *atomic.Uint32 // written by: this handle; read by: inspectors
 
+	share     func()      // copies the statistics for inspectors, who see a sleeper exactly
 	look      func() bool // whether what is waited for has come, or anything else that the caller must hear of
 	waiter    Waiter
 	interrupt func()
@@ -36,8 +37,9 @@ type sleeper struct {
 	waits, parked uint64 // for Stats
 }
 
-func makeSleeper(cfg *Config, own []byte, look func() bool) sleeper {
+func makeSleeper(cfg *Config, own []byte, look func() bool, share func()) sleeper {
 	s := sleeper{
+		share:    share,
 		parks:    mem.Uint64At(own, ProducerParksOffset),
 		sleeping: mem.Uint32At(own, ProducerSleepingOffset),
 		look:     look,
@@ -122,6 +124,7 @@ func (s *sleeper) spinOnce() bool {
 // look, or a wake-up is lost.
 func (s *sleeper) park(ctx context.Context) (found bool, err error) {
 	s.watch(ctx)
+	s.share()
 	d := s.waiter.Load()
 	// sync(park) publishes: the announcement. Pairs with the other side's load in ringer.publish, ringer.answer and
 	// Producer.TrySend, which follows each of its publications. Store-load, needs the full order of sync/atomic: either it sees the

@@ -13,6 +13,7 @@ type DescriptorError struct {
 	Got string // what it is, as /proc/self/fd shows it: "pipe:[4711]", "/dev/zero"
 }
 
+// Error tells what the descriptor is instead.
 func (e *DescriptorError) Error() string {
 	return fmt.Sprintf("descriptor is %q, want an eventfd", e.Got)
 }

@@ -139,6 +139,7 @@ func brokenHouses() []broken {
 
 		one("no state", "counter", "ring/a.go", file("ring")+"\nvar n int\n", "variable n is neither"),
 		one("no state", "lock", "ring/a.go", file("ring", "sync")+"\nvar mu = sync.Mutex{}\nvar c = &T{}\n", "variable mu is neither", "variable c is neither"),
+		one("no state", "learned once", "internal/sys/a.go", file("sys", "sync")+"\nvar id = sync.OnceValue(learn)\n"),
 		one("no state", "computed", "ring/a.go", file("ring")+"\nvar registry = newRegistry()\n", "variable registry is neither"),
 		one("no state", "error without value", "ring/a.go", file("ring")+"\nvar errLast error\n", "variable errLast is neither"),
 		one("no state", "like an error", "ring/a.go", file("ring")+"\nvar errand = newErrand()\n", "variable errand is neither"),

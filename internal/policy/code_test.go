@@ -89,7 +89,8 @@ func noInit(h *house) (found []string) {
 }
 
 // noPackageState allows three kinds of package-level variables: compile-time assertions (named _), errors, and tables:
-// literals and moments that no file of the package, tests included, ever assigns to or takes the address of. Files that
+// literals, moments, and values computed once, that no file of the package, tests included, ever assigns to or takes the
+// address of. Files that
 // only the race detector compiles are left out: it needs an address to hang an order on, and nobody ships it.
 func noPackageState(h *house) (found []string) {
 	written := writtenNames(h)
@@ -147,7 +148,8 @@ func isErrorName(name string) bool {
 }
 
 // isTable reports whether value is a literal of other values: neither a pointer nor a lock, atomic, pool or the like.
-// What is a constant in all but the language is one too: a converted string and a fixed moment.
+// What is a constant in all but the language is one too: a converted string, a fixed moment, and a fact of the process
+// or the machine that is learned once.
 func isTable(value ast.Expr) bool {
 	switch v := value.(type) {
 	case *ast.CompositeLit:
@@ -155,7 +157,7 @@ func isTable(value ast.Expr) bool {
 		return !ok || !slices.Contains([]string{"sync", "atomic"}, packageOf(s))
 	case *ast.CallExpr:
 		_, ok := v.Fun.(*ast.ArrayType) // []byte("...")
-		return ok || calledName(v) == "time.Unix" || calledName(v) == "time.Date"
+		return ok || slices.Contains([]string{"time.Unix", "time.Date", "sync.OnceValue", "sync.OnceValues"}, calledName(v))
 	}
 	return false
 }

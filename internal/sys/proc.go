@@ -8,6 +8,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 )
 
 // Identity names a process so that no other process, now or later, has the same name: a PID alone is used again after
@@ -19,8 +20,12 @@ type Identity struct {
 	PIDNamespace uint64   // inode number of the PID namespace that PID belongs to
 }
 
-// Self returns the identity of this process.
-func Self() Identity {
+// Self returns the identity of this process. It is learned once: it cannot change.
+func Self() Identity { return self() }
+
+var self = sync.OnceValue(learnSelf)
+
+func learnSelf() Identity {
 	id := Identity{PID: os.Getpid()}
 	// What cannot be learned stays zero: identities serve people who look into segments, nothing depends on them.
 	id.Start, _ = startTime("self")

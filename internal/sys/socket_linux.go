@@ -5,6 +5,7 @@ import (
 	"os"
 	"strconv"
 	"strings"
+	"sync"
 	"syscall"
 
 	"golang.org/x/sys/unix"
@@ -183,8 +184,12 @@ func dropAgain(err error) error {
 }
 
 // OverflowUID returns the uid that the kernel shows in place of one that a user namespace does not map. It stands
-// for many users, so it never equals anybody's.
-func OverflowUID() int {
+// for many users, so it never equals anybody's. It is read once.
+func OverflowUID() int { return overflowUID() }
+
+var overflowUID = sync.OnceValue(readOverflowUID)
+
+func readOverflowUID() int {
 	b, err := os.ReadFile("/proc/sys/kernel/overflowuid")
 	if err == nil {
 		if n, err := strconv.Atoi(strings.TrimSpace(string(b))); err == nil {
