@@ -3,7 +3,7 @@
 //
 //	go test -run '^$' -bench . ./bench                       everything, some ten minutes
 //	go test -run '^$' -bench . -benchtime=1x ./bench         everything once, under a minute: does it still run?
-//	go test -run '^$' -bench 'Stream/transport=shm/wait=spin/batch=1/size=64$' ./bench
+//	go test -run '^$' -bench 'Stream/transport=shm/wait=spin/batch=1$/size=64$' ./bench
 //	go test -run '^$' -bench . ./bench | awk -f bench/table.awk    a Markdown table
 //
 // Slashes in the pattern separate levels, so write one for each: 'RoundTrip/transport=(shm|unix)/.*/.*/size=64$'. For
@@ -41,11 +41,12 @@
 //   - p50-ns, p99-ns: of a round trip; of a stream, of the time per message in blocks of about 0.2 ms, on the receiving
 //     side. From the slices, never from b.N.
 //   - msgs/s: 1e9 / p50-ns. So it is the median block's rate of a stream.
-//   - allocs-both/op: heap allocations of both processes per message, median over slices.
+//   - allocs-both/op: heap allocations of both processes per message, median over slices. What the runtime allocates
+//     now and then for itself (a thread, say) counts too, and shows where a slice has few messages.
 //   - probe-ns: where the two processors stood to each other meanwhile (median of the probes).
 //   - x-unix: how many times faster than Go's Unix net.Conn at the same size and placement, one Write and one whole Read
 //     per message. x-cring: than the C ring publishing every message. x-pingpong: the C ping-pong of two cache lines,
-//     which bounds every round trip, divided by ours: 1 would be the limit. All are ratios of medians within one pair of
+//     which bounds every round trip, divided by ours: 1 would be the limit (rows that spin, or may). All are ratios of medians within one pair of
 //     slices, and the median over the pairs; -min and -max beside them are the extremes. Above 1 is faster.
 //   - slices, dropped: slices of the row itself that counted and did not. With slices = 0 the machine never stood still,
 //     the figures are from all slices, and are worth as much.

@@ -14,11 +14,15 @@
 // The last message of a slice has this bit in its number.
 #define LAST ((uint64_t)1 << 63)
 
+// Lines of the ping-pong, and round trips on each before the next.
+#define PAIRS 64
+#define ROUNDS_ON_A_PAIR 32
+
 // What the two processes share. The words of the ping-pong and of the rings each stand alone.
 struct index { _Alignas(LINE) _Atomic uint64_t v; };
 
 struct shared {
-	struct index ping, pong;
+	struct index ping[PAIRS], pong[PAIRS];
 	struct index head[2], tail[2]; // of the rings: 0 to the peer, 1 back
 	struct {
 		_Alignas(LINE) uint64_t messages;

@@ -92,7 +92,8 @@ static int told(int fd, char want)
 
 static void reset(struct shared *m)
 {
-	m->ping.v = m->pong.v = 0;
+	for (int i = 0; i < PAIRS; i++)
+		m->ping[i].v = m->pong[i].v = 0;
 	for (int i = 0; i < 2; i++)
 		m->head[i].v = m->tail[i].v = 0;
 	memset(&m->report, 0, sizeof m->report);
