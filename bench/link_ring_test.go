@@ -178,11 +178,6 @@ func (l *ringLink) stopped() error {
 
 func (l *ringLink) send(msg []byte) error { return l.producer.Send(background, msg) }
 
-func (l *ringLink) sendBatch(msgs [][]byte) error {
-	_, err := l.producer.SendBatch(background, msgs)
-	return err
-}
-
 func (l *ringLink) receive(buf []byte) error {
 	msg, err := l.consumer.Receive(background, buf)
 	if err == nil && len(msg) != len(buf) {

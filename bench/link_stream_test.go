@@ -31,15 +31,6 @@ func (l *streamLink) send(msg []byte) error {
 	return err
 }
 
-func (l *streamLink) sendBatch(msgs [][]byte) error {
-	for _, msg := range msgs {
-		if err := l.send(msg); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
 func (l *streamLink) receive(buf []byte) error {
 	_, err := io.ReadFull(l.r, buf)
 	return err

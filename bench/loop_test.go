@@ -11,7 +11,6 @@ import (
 // link carries messages of one length between the two processes.
 type link interface {
 	send(msg []byte) error
-	sendBatch(msgs [][]byte) error
 	receive(buf []byte) error // fills buf with one message
 	interrupt()               // makes the calls fail; from any goroutine
 	close() error
