@@ -1,0 +1,143 @@
+package bench_test
+
+import (
+	"fmt"
+	"slices"
+	"time"
+)
+
+// The ways of waiting, as they stand in the names of benchmarks.
+const (
+	waitSpin     = "spin"
+	waitAdaptive = "adaptive"
+	waitFutex    = "futex"
+	waitPoller   = "poller"
+	waitBlock    = "block" // in the kernel
+)
+
+// The placements of the two processes.
+const (
+	placeSame  = "same"  // both on one processor
+	placeAwake = "awake" // a processor each, kept from going idle
+	placeIdle  = "idle"  // a processor each, and nothing to do between messages
+)
+
+// row is one line of the table.
+type row struct {
+	stream                     bool // one way, else round trips
+	transport, wait, placement string
+	batch, size                int
+}
+
+// idleGap is the time between messages in which processors go idle.
+const idleGap = time.Millisecond
+
+func sizes() []int { return []int{64, 1024, 65536, 1048576} }
+
+// waitsOf returns how the two sides of a transport can wait.
+func waitsOf(transport string) []string {
+	switch transport {
+	case "shm", "conn":
+		return []string{waitSpin, waitAdaptive, waitFutex, waitPoller}
+	case "c":
+		return []string{waitSpin}
+	}
+	return []string{waitBlock}
+}
+
+func transports() []string { return []string{"shm", "conn", "unix", "socketpair", "tcp", "fifo", "c"} }
+
+// batchesOf returns how many messages a transport can publish together. A net.Conn publishes what one Write is given.
+func batchesOf(transport string) []int {
+	if transport == "shm" || transport == "c" {
+		return []int{1, 16, 64}
+	}
+	return []int{1}
+}
+
+func roundTripRows() (rows []row) {
+	for _, t := range transports() {
+		for _, w := range waitsOf(t) {
+			for _, p := range []string{placeSame, placeAwake, placeIdle} {
+				for _, n := range sizes() {
+					rows = append(rows, row{transport: t, wait: w, placement: p, batch: 1, size: n})
+				}
+			}
+		}
+	}
+	return rows
+}
+
+func streamRows() (rows []row) {
+	for _, t := range transports() {
+		for _, w := range waitsOf(t) {
+			for _, b := range batchesOf(t) {
+				for _, n := range sizes() {
+					rows = append(rows, row{stream: true, transport: t, wait: w, placement: placeAwake, batch: b, size: n})
+				}
+			}
+		}
+	}
+	return rows
+}
+
+// name is the row's name below that of its benchmark.
+func (r row) name() string {
+	if r.stream {
+		return fmt.Sprintf("transport=%s/wait=%s/batch=%d/size=%d", r.transport, r.wait, r.batch, r.size)
+	}
+	return fmt.Sprintf("transport=%s/wait=%s/placement=%s/size=%d", r.transport, r.wait, r.placement, r.size)
+}
+
+// ring is the size of the rings in bytes.
+func (r row) ring() int { return max(256<<10, 4*r.size) }
+
+// senseless returns why the row measures nothing, or "".
+func (r row) senseless() string {
+	switch {
+	case r.wait == waitSpin && r.placement == placeSame:
+		return "two that spin on one processor wait for each other's time slice to end"
+	case r.wait == waitSpin && r.placement == placeIdle:
+		return "a processor on which somebody spins is not idle: see placement=awake"
+	}
+	return ""
+}
+
+// cpus returns where the two processes run, or why that cannot be.
+func (r row) cpus(allowed []int) (cpus cpuPair, reason string) {
+	if r.placement == placeSame {
+		return cpuPair{allowed[0], allowed[0]}, ""
+	}
+	if len(allowed) < 2 {
+		return cpus, "needs two processors"
+	}
+	return cpuPair{allowed[0], allowed[1]}, ""
+}
+
+func (r row) gap() time.Duration {
+	if r.placement == placeIdle {
+		return idleGap
+	}
+	return 0
+}
+
+// spec is the row's link.
+func (r row) spec() spec {
+	return spec{Transport: r.transport, Wait: r.wait, Size: r.size, Batch: r.batch, Ring: r.ring()}
+}
+
+// comparedWith are the baselines of a row.
+func (r row) comparedWith() (names []string) {
+	if r.transport != "unix" {
+		names = append(names, "unix")
+	}
+	ours := slices.Contains([]string{"shm", "conn", "c"}, r.transport)
+	switch {
+	case r.stream && ours:
+		names = append(names, "cring")
+	case !r.stream && ours && r.placement == placeAwake && (r.wait == waitSpin || r.wait == waitAdaptive):
+		// Who parks at once is a hundred times slower, and hundredths say nothing.
+		names = append(names, "pingpong")
+	}
+	return names
+}
