@@ -80,8 +80,8 @@ func (t *Table) Truncate(fd int, size int64) error {
 }
 
 // Reserve gives the first size bytes of the file fd their memory, or says now that there is none. It does so piece by
-// piece, because a signal makes the kernel give up a piece and all its work on it: in one piece, a large file would
-// never be done in a process that is being profiled.
+// piece, because before Linux 6.18 a signal makes the kernel give up a piece and all its work on it: in one piece, a
+// large file would never be done in a process with a busy timer.
 func (t *Table) Reserve(fd int, size int64) error {
 	call := fallocate
 	if t != nil && t.Fallocate != nil {
