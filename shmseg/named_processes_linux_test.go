@@ -230,27 +230,49 @@ func TestOpenersSeeOnlyWholeSegments(t *testing.T) {
 
 // limitedRole makes segments under limits and writes what comes of it.
 func limitedRole(args []string) int {
-	limit := func(which int, bytes uint64) func() error {
-		return func() error {
-			var old unix.Rlimit
-			if err := unix.Getrlimit(which, &old); err != nil {
-				return err
-			}
-			if err := unix.Setrlimit(which, &unix.Rlimit{Cur: bytes, Max: old.Max}); err != nil {
-				return err
-			}
-			_, err := shmseg.CreateNamed("l", shmseg.NamedOptions{Dir: args[0], Regions: []int{8 << 20}})
-			return errors.Join(err, unix.Setrlimit(which, &old))
-		}
-	}
-	for _, do := range []func() error{
-		limit(unix.RLIMIT_FSIZE, 1<<20), limit(unix.RLIMIT_AS, 1<<20), limit(unix.RLIMIT_NOFILE, 0),
+	const size = 512 << 20 // none of which is ever used
+	var real *sys.Table
+	sparse := &sys.Table{Fallocate: func(fd int, at, n int64) error { return real.Truncate(fd, at+n) }}
+	for _, limit := range []struct {
+		which int
+		value uint64
+	}{
+		{unix.RLIMIT_FSIZE, size / 2},
+		{unix.RLIMIT_AS, addressSpace() + size/2}, // what is left is the runtime's
+		{unix.RLIMIT_NOFILE, 0},
 	} {
-		err := do()
+		err := under(limit.which, limit.value, func() error {
+			_, err := shmseg.CreateNamed("l", shmseg.NamedOptions{Dir: args[0], Regions: []int{size}, Sys: sparse})
+			return err
+		})
 		left, readErr := os.ReadDir(args[0])
 		fmt.Println(outcome(err), len(left), readErr)
 	}
+	_, err := shmseg.CreateNamed("l", shmseg.NamedOptions{Dir: args[0], Regions: []int{64 << 10}})
+	fmt.Println(outcome(err), outcome(under(unix.RLIMIT_FSIZE, 1<<16, func() error {
+		_, err := shmseg.CreateNamed("m", shmseg.NamedOptions{Dir: args[0], Regions: []int{64 << 10}})
+		return err
+	})), outcome(shmseg.RemoveNamed("l", shmseg.RemoveOptions{Dir: args[0]})))
 	return 0
+}
+
+// under calls do with a limit of this process lowered to value.
+func under(limit int, value uint64, do func() error) error {
+	var old unix.Rlimit
+	if err := unix.Getrlimit(limit, &old); err != nil {
+		return err
+	}
+	if err := unix.Setrlimit(limit, &unix.Rlimit{Cur: value, Max: old.Max}); err != nil {
+		return err
+	}
+	return errors.Join(do(), unix.Setrlimit(limit, &old))
+}
+
+// addressSpace returns how many bytes of it this process uses.
+func addressSpace() uint64 {
+	text, _ := os.ReadFile("/proc/self/statm")
+	pages, _ := strconv.ParseUint(strings.Fields(string(text))[0], 10, 64)
+	return pages * uint64(os.Getpagesize())
 }
 
 func TestLimitsOfTheProcess(t *testing.T) {
@@ -259,6 +281,7 @@ func TestLimitsOfTheProcess(t *testing.T) {
 	assert.Equal(t, "EFBIG 0 <nil>", child.Line(), "RLIMIT_FSIZE")
 	assert.Equal(t, "ENOMEM 0 <nil>", child.Line(), "RLIMIT_AS")
 	assert.Equal(t, "EMFILE 0 <nil>", child.Line(), "RLIMIT_NOFILE")
+	assert.Equal(t, "ok EFBIG ok", child.Line(), "of memory that is really reserved")
 	assert.Zero(t, child.Wait())
 }
 

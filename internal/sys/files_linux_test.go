@@ -5,7 +5,9 @@ import (
 	"os"
 	"path/filepath"
 	"testing"
+	"time"
 
+	"github.com/shmwire/shmwire/internal/shmtest"
 	"github.com/shmwire/shmwire/internal/sys"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -100,6 +102,7 @@ func TestNamesAreNotTakenAway(t *testing.T) {
 
 func TestOpenAtNeitherFollowsNorWaits(t *testing.T) {
 	var real *sys.Table
+	shmtest.Watchdog(t, time.Minute)
 	dir, path := openDir(t)
 	require.NoError(t, os.WriteFile(filepath.Join(path, "file"), nil, 0o600))
 	require.NoError(t, os.Symlink("file", filepath.Join(path, "link")))
