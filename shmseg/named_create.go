@@ -17,9 +17,9 @@ type NamedOptions struct {
 	// Regions are the sizes of the regions in bytes, as for [Layout].
 	Regions []int
 	// Mode are the permission bits of the file, whatever the umask: 0600 at least and 0666 at most. The default is 0600.
-	// More of them extend trust: who may read the segment sees all its bytes and can keep it from being taken for
-	// unused; who may write it can change everything, and truncate it, which makes accesses in every process that has it
-	// mapped fault (see [Segment.Guard]).
+	// More of them extend trust: who may read the segment sees all its bytes and can, by locks, keep it from being taken
+	// for unused and from being removed; who may write it can change everything, and truncate it, which makes accesses in
+	// every process that has it mapped fault (see [Segment.Guard]).
 	Mode os.FileMode
 	// Prefault maps every page now (about 1 ms per MiB) instead of at its first touch. The memory itself is reserved in
 	// any case.

@@ -117,17 +117,21 @@ func TestOneOfManyCreatorsWins(t *testing.T) {
 // churnRegions has a region that takes a while to fill, so that a half-made segment would be met.
 func churnRegions() []int { return []int{8, 20_000} }
 
+// churnStep is how many rounds of a churner take no time worth waiting for, on the slowest machine.
+const churnStep = 50
+
 // churnerRole makes and removes the segment "x" a number of times, in competition with others of its kind, and writes
-// how often it did.
+// after every so many how often it did.
 func churnerRole(args []string) int {
 	rounds, _ := strconv.Atoi(args[1])
-	made := 0
-	for range rounds {
+	made, fill := 0, bytes.Repeat([]byte{0xab}, churnRegions()[1])
+	for round := range rounds {
+		if round%churnStep == churnStep-1 {
+			fmt.Println(made)
+		}
 		s, err := shmseg.CreateNamed("x", shmseg.NamedOptions{
 			Dir: args[0], Regions: churnRegions(), Init: func(s *shmseg.Segment) error {
-				for i := range s.Region(1) {
-					s.Region(1)[i] = 0xab
-				}
+				copy(s.Region(1), fill)
 				mem.Uint64At(s.Region(0), 0).Store(uint64(os.Getpid()))
 				return nil
 			},
@@ -144,7 +148,6 @@ func churnerRole(args []string) int {
 			return 1
 		}
 	}
-	fmt.Println(made)
 	return 0
 }
 
@@ -209,13 +212,20 @@ func TestOpenersSeeOnlyWholeSegments(t *testing.T) {
 	for _, c := range openers {
 		require.Equal(t, "ready", c.Line())
 	}
+	const rounds = 1000
 	for range 2 {
-		churners = append(churners, shmtest.Child(t, "churner", dir, "1500"))
+		churners = append(churners, shmtest.Child(t, "churner", dir, strconv.Itoa(rounds)))
 	}
+	made := 0
+	for range rounds / churnStep {
+		for _, c := range churners {
+			n, err := strconv.Atoi(c.Line())
+			require.NoError(t, err)
+			made = max(made, n)
+		}
+	}
+	assert.Positive(t, made)
 	for _, c := range churners {
-		made, err := strconv.Atoi(c.Line())
-		assert.NoError(t, err)
-		assert.Positive(t, made)
 		assert.Zero(t, c.Wait())
 	}
 	for _, c := range openers {
