@@ -88,27 +88,36 @@ func checkSeals(t *sys.Table, fd int) error {
 
 // checkFileSystem refuses huge pages, which can be sealed too but fault when the machine's pool of them is empty.
 func checkFileSystem(t *sys.Table, fd int) error {
-	want := fmt.Sprintf("%#08x (tmpfs)", sys.TMPFS_MAGIC)
+	want := sys.FileSystemName(sys.TMPFS_MAGIC)
 	magic, err := t.FileSystem(fd)
 	if err != nil {
 		return &AttachError{Check: CheckFileSystem, Want: want, Err: err}
 	}
 	if magic != sys.TMPFS_MAGIC {
-		return &AttachError{Check: CheckFileSystem, Got: fmt.Sprintf("%#08x", magic), Want: want}
+		return &AttachError{Check: CheckFileSystem, Got: sys.FileSystemName(magic), Want: want}
 	}
 	return nil
 }
 
 func checkFile(t *sys.Table, fd, size int) error {
-	st, err := t.Stat(fd)
+	st, err := regular(t, fd)
 	if err != nil {
-		return &AttachError{Check: CheckFileType, Want: "a regular file", Err: err}
-	}
-	if !st.IsRegular() {
-		return &AttachError{Check: CheckFileType, Got: fmt.Sprintf("mode %#o", st.Mode), Want: "a regular file"}
+		return err
 	}
 	if st.Size != int64(size) {
 		return &AttachError{Check: CheckSize, Got: fmt.Sprintf("%d bytes", st.Size), Want: fmt.Sprintf("%d bytes", size)}
 	}
 	return nil
+}
+
+// regular returns what fstat tells of fd if that is a regular file.
+func regular(t *sys.Table, fd int) (sys.Stat, error) {
+	st, err := t.Stat(fd)
+	if err != nil {
+		return st, &AttachError{Check: CheckFileType, Want: "a regular file", Err: err}
+	}
+	if !st.IsRegular() {
+		return st, &AttachError{Check: CheckFileType, Got: fmt.Sprintf("mode %#o", st.Mode), Want: "a regular file"}
+	}
+	return st, nil
 }

@@ -25,11 +25,31 @@
 // A hostile creator can still change what it wrote at any time: read a shared word once into a local, check the local,
 // use the local.
 //
+// # Named segments
+//
+// [CreateNamed] makes a segment that others find by name: a file on a tmpfs such as /dev/shm. It is for processes of one
+// user that trust each other, start and stop independently and must find the segment again after a restart: whoever
+// opens it with [OpenNamed] maps all of it read-write, unless it asks for less. It outlives its processes, until
+// [Segment.Remove] or [RemoveNamed], or until the machine starts again.
+//
+//   - N1. A file has its final name only once it is complete, and no file that has a name ever loses it to another:
+//     nobody sees a half-made segment, and nobody replaces a live one.
+//   - N2. Whoever has a segment mapped holds a shared open-file-description lock on byte 0 of its file, from before the
+//     file has a name or, when opening, from before it is known to have it still. The kernel gives it back when the last
+//     descriptor and mapping of that description are gone. So an exclusive lock on it proves that nobody uses the
+//     segment.
+//   - N3. Whoever takes the name away from a file holds an exclusive lock on byte 4095 of it while comparing the two and
+//     until the name is gone. So nobody removes the name of a successor.
+//   - N4. Locks change no byte, and neither does opening. The bytes between the two are kept for locks of participants.
+//   - N5. Opening follows no link and waits for nobody. It maps only a regular file on a tmpfs, of an accepted owner,
+//     whose header holds in every field and is as long as the header says. A file cannot be sealed: whoever may write it
+//     may truncate it later on, and [Segment.Guard] turns the fault into an error.
+//
 // # What it costs
 //
-// A new segment is sparse: it takes one page, its header's, until more is touched. The first touch of a page costs
-// about 2.3 µs, also for a reader, who is charged for a page that it touches first; [MemfdOptions].Prefault pays at
-// once.
+// A new memfd segment is sparse: it takes one page, its header's, until more is touched. A named one has all its memory
+// reserved from the beginning. The first touch of a page costs about 2.3 µs, also for a reader, who is charged for a
+// page that it touches first; Prefault pays at once.
 //
 // # Goroutines
 //
@@ -38,7 +58,7 @@
 //
 // # Platforms
 //
-// Memfd segments need Linux 5.1 and a processor whose 64-bit atomics are more than process-local locks (not 32-bit
-// MIPS, not ARM below version 7). Elsewhere the constructors return an error that Is [errors.ErrUnsupported];
+// Segments need Linux 5.1 and a processor whose 64-bit atomics are more than process-local locks (not 32-bit MIPS, not
+// ARM below version 7). Elsewhere the constructors return an error that Is [errors.ErrUnsupported];
 // [DecodeHeader] and [Layout] work everywhere.
 package shmseg

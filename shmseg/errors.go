@@ -20,7 +20,7 @@ var (
 	ErrChecksum = errors.New("wrong header checksum")
 	// ErrGeometry says that sizes, offsets or other fields contradict each other or exceed their bounds.
 	ErrGeometry = errors.New("bad segment geometry")
-	// ErrStale says that the segment was made before the machine last started.
+	// ErrStale says that the segment was made before the machine last started, or that it has lost its name.
 	ErrStale = errors.New("stale segment")
 )
 
@@ -40,17 +40,19 @@ func (e *HeaderError) Error() string {
 // Unwrap returns the kind of error.
 func (e *HeaderError) Unwrap() error { return e.Err }
 
-// The checks of [AttachMemfd], in their order.
+// The checks of [AttachMemfd], in their order; [OpenNamed] makes those of file type, owner and file system.
 const (
 	CheckSeals      = "seals"       // F_GET_SEALS holds all four
 	CheckFileSystem = "file system" // fstatfs says tmpfs
 	CheckFileType   = "file type"   // fstat says regular file
 	CheckSize       = "size"        // and exactly the size agreed
+	CheckOwner      = "owner"       // the file belongs to this user, or to one accepted
 )
 
-// AttachError tells why [AttachMemfd] refused a descriptor.
+// AttachError tells why [AttachMemfd] refused a descriptor, or [OpenNamed] a file, or why [CreateNamed] did not want a
+// directory.
 type AttachError struct {
-	Check     string // CheckSeals, CheckFileSystem, CheckFileType or CheckSize
+	Check     string // CheckSeals, CheckFileSystem, CheckFileType, CheckSize or CheckOwner
 	Got, Want string // what the kernel says and what was expected; Got is empty if it did not say
 	Err       error  // the failed system call, if one failed
 }

@@ -11,4 +11,9 @@ var (
 const (
 	OneWriter    = oneWriter
 	MaxNameBytes = maxNameBytes
+
+	MaxSegmentNameBytes = maxSegmentNameBytes
+	LifeByte            = lifeByte
+	NameByte            = nameByte
+	Patience            = patience
 )

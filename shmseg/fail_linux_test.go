@@ -25,7 +25,7 @@ func failing(call string, errno error) *sys.Table {
 		t.Populate = func([]byte) error { return errno }
 	case "fallocate":
 		t.Populate = func([]byte) error { return sys.EINVAL }
-		t.Fallocate = func(int, int64) error { return errno }
+		t.Fallocate = func(int, int64, int64) error { return errno }
 	case "fcntl(F_ADD_SEALS)":
 		t.AddSeals = func(int, int) error { return errno }
 	case "fstat":

@@ -19,3 +19,11 @@ func TestNoMemfdsHere(t *testing.T) {
 	_, err = shmseg.AttachMemfd(0, shmseg.AttachOptions{Regions: []int{1}})
 	assert.ErrorIs(t, err, errors.ErrUnsupported)
 }
+
+func TestNoNamedSegmentsHere(t *testing.T) {
+	_, err := shmseg.CreateNamed("x", shmseg.NamedOptions{Regions: []int{1}})
+	assert.ErrorIs(t, err, errors.ErrUnsupported)
+	_, err = shmseg.OpenNamed("x", shmseg.OpenOptions{})
+	assert.ErrorIs(t, err, errors.ErrUnsupported)
+	assert.ErrorIs(t, shmseg.RemoveNamed("x", shmseg.RemoveOptions{}), errors.ErrUnsupported)
+}

@@ -18,7 +18,12 @@ import (
 )
 
 func roles() map[string]shmtest.Role {
-	return map[string]shmtest.Role{"attacker": attacker, "reader": reader}
+	return map[string]shmtest.Role{
+		"attacker": attacker, "reader": reader,
+		"umask": umaskRole, "contender": contenderRole, "churner": churnerRole, "opener": openerRole,
+		"limited": limitedRole, "small tmpfs": smallTmpfsRole, "nobody": nobodyRole, "counter": counterRole,
+		"half": halfRole,
+	}
 }
 
 // peerRegions are the regions that tests of two processes agree on.

@@ -23,6 +23,8 @@ const (
 	EINTR        = syscall.EINTR
 	EINVAL       = syscall.EINVAL
 	EIO          = syscall.EIO
+	EISDIR       = syscall.EISDIR
+	ELOOP        = syscall.ELOOP
 	EMFILE       = syscall.EMFILE
 	EMSGSIZE     = syscall.EMSGSIZE
 	ENFILE       = syscall.ENFILE

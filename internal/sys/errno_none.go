@@ -25,6 +25,8 @@ const (
 	EINTR        = Errno("EINTR")
 	EINVAL       = Errno("EINVAL")
 	EIO          = Errno("EIO")
+	EISDIR       = Errno("EISDIR")
+	ELOOP        = Errno("ELOOP")
 	EMFILE       = Errno("EMFILE")
 	EMSGSIZE     = Errno("EMSGSIZE")
 	ENFILE       = Errno("ENFILE")

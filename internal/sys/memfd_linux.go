@@ -10,7 +10,7 @@ func memfdCreate(name string, flags int) (int, error) { return unix.MemfdCreate(
 
 func ftruncate(fd int, size int64) error { return unix.Ftruncate(fd, size) }
 
-func fallocate(fd int, size int64) error { return unix.Fallocate(fd, 0, 0, size) }
+func fallocate(fd int, at, size int64) error { return unix.Fallocate(fd, 0, at, size) }
 
 func populate(b []byte) error { return unix.Madvise(b, unix.MADV_POPULATE_WRITE) }
 
@@ -26,11 +26,16 @@ func fstat(fd int) (Stat, error) {
 	if err := unix.Fstat(fd, &st); err != nil {
 		return Stat{}, err
 	}
-	// The conversions are needed: the fields differ in width between architectures.
+	return statOf(&st), nil
+}
+
+// statOf takes over what the module looks at. The conversions are needed: the fields differ in width between
+// architectures.
+func statOf(st *unix.Stat_t) Stat {
 	return Stat{
 		Dev: uint64(st.Dev), Ino: st.Ino, Nlink: uint64(st.Nlink),
-		Size: st.Size, Mode: st.Mode,
-	}, nil
+		Size: st.Size, Mode: st.Mode, UID: st.Uid,
+	}
 }
 
 func fstatfs(fd int) (uint32, error) {

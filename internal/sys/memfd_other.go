@@ -12,7 +12,7 @@ func memfdCreate(string, int) (int, error) { return -1, unsupported("memfd_creat
 
 func ftruncate(int, int64) error { return unsupported("ftruncate of a memfd") }
 
-func fallocate(int, int64) error { return unsupported("fallocate") }
+func fallocate(int, int64, int64) error { return unsupported("fallocate") }
 
 func populate([]byte) error { return unsupported("madvise(MADV_POPULATE_WRITE)") }
 

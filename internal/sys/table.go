@@ -14,13 +14,25 @@ import (
 type Table struct {
 	MemfdCreate func(name string, flags int) (fd int, err error)
 	Ftruncate   func(fd int, size int64) error
-	Fallocate   func(fd int, size int64) error
+	Fallocate   func(fd int, at, size int64) error
 	Populate    func(b []byte) error
 	AddSeals    func(fd, seals int) error
 	GetSeals    func(fd int) (seals int, err error)
 	Fstat       func(fd int) (Stat, error)
 	Fstatfs     func(fd int) (magic uint32, err error)
 	Eventfd     func() (fd int, err error)
+
+	// The calls on files with names; dir is a descriptor or AtCwd.
+	Open      func(dirPath string) (fd int, err error)
+	OpenatNew func(dir int, name string) (fd int, err error)
+	Openat    func(dir int, name string, readOnly bool) (fd int, err error)
+	Fstatat   func(dir int, name string) (Stat, error)
+	Renameat2 func(dir int, from, to string) error
+	Linkat    func(dir int, from, to string) error
+	Unlinkat  func(dir int, name string) error
+	Fchmod    func(fd int, mode uint32) error
+	SetLock   func(fd int, exclusive bool, at int64) error
+	Pread     func(fd int, b []byte, at int64) (n int, err error)
 }
 
 // Stat is what fstat tells of a file.
@@ -28,6 +40,7 @@ type Stat struct {
 	Dev, Ino, Nlink uint64
 	Size            int64  // bytes
 	Mode            uint32 // type and permission bits of st_mode
+	UID             uint32 // of the owner
 }
 
 // The bits of Stat.Mode that hold the file type, and the type that a memfd has. They are the same on every Linux.
@@ -66,14 +79,25 @@ func (t *Table) Truncate(fd int, size int64) error {
 	return plain("ftruncate", func() error { return call(fd, size) })
 }
 
-// Reserve gives the first size bytes of the file fd their memory, or says now that there is none.
+// Reserve gives the first size bytes of the file fd their memory, or says now that there is none. It does so piece by
+// piece, because before Linux 6.18 a signal makes the kernel give up a piece and all its work on it: in one piece, a
+// large file would never be done in a process with a busy timer.
 func (t *Table) Reserve(fd int, size int64) error {
 	call := fallocate
 	if t != nil && t.Fallocate != nil {
 		call = t.Fallocate
 	}
-	return plain("fallocate", func() error { return call(fd, size) })
+	for at := int64(0); at < size; at += reservePiece {
+		err := plain("fallocate", func() error { return call(fd, at, min(reservePiece, size-at)) })
+		if err != nil {
+			return err
+		}
+	}
+	return nil
 }
+
+// reservePiece takes less than a millisecond and is a huge page where those are 2 MiB.
+const reservePiece = 2 << 20
 
 // Prefault maps every page of the writable mapping b in, so that no later access has to (MADV_POPULATE_WRITE).
 // The error is [EINVAL] before Linux 5.14.

@@ -92,7 +92,7 @@ func TestReplacedCalls(t *testing.T) {
 	fail := &sys.Table{
 		MemfdCreate: func(string, int) (int, error) { return -1, sys.ENOSYS },
 		Ftruncate:   func(int, int64) error { return sys.ENOSPC },
-		Fallocate:   func(int, int64) error { return sys.ENOSPC },
+		Fallocate:   func(int, int64, int64) error { return sys.ENOSPC },
 		Populate:    func([]byte) error { return sys.EFAULT },
 		AddSeals:    func(int, int) error { return sys.EPERM },
 		GetSeals:    func(int) (int, error) { return 0, sys.EINVAL },
