@@ -121,7 +121,7 @@ func (p *Peek) Sealed() bool {
 
 // Preamble is the part of a header that is the same in every version of the layout.
 type Preamble struct {
-	Version     uint32
+	Version     uint32 // of the layout
 	HeaderBytes uint32 // size of the whole header
 }
 

@@ -18,12 +18,12 @@ type Process struct {
 	Kernel bool   // it is a thread of the kernel
 }
 
-// The fields of /proc/PID/stat that are used, counted from field 3, the first behind the command's name.
+// The fields of /proc/PID/stat that are used, counted from the first behind the command's name, which proc(5) calls 3.
 const (
-	statState   = 3 - 3
-	statFlags   = 9 - 3
-	statThreads = 20 - 3
-	statStart   = 22 - 3
+	statState   = 0
+	statFlags   = 6
+	statThreads = 17
+	statStart   = 19
 
 	flagKernelThread = 0x00200000
 )
