@@ -186,7 +186,7 @@ func (s *survey) ringDetails(out *bytes.Buffer, r *ringView) {
 	}
 	if snap := r.snapshot; snap != nil {
 		g := snap.Geometry
-		row(w, "  capacity", fmt.Sprintf("%d slots of %d bytes = %s", g.Slots, g.SlotBytes, bytesText(g.Slots*g.SlotBytes)))
+		row(w, "  capacity", fmt.Sprintf("%d slots of %d bytes = %s", g.Slots, g.SlotBytes, capacityText(g)))
 		if r.complete() {
 			row(w, "  waiting", fmt.Sprintf("%d records of %d bytes in %d slots (%s)", snap.Records, snap.Bytes, snap.Slots, fillText(r)))
 		}
@@ -237,7 +237,7 @@ func (s *survey) segmentDetails(out *bytes.Buffer, seg *segment) {
 	if seg.err != nil {
 		row(w, "  error", seg.err)
 	}
-	row(w, "  size", bytesText(int(seg.size)))
+	row(w, "  size", bytesText(seg.size))
 	if p := seg.preamble; p != nil {
 		row(w, "  version", fmt.Sprintf("%d, header of %d bytes", p.Version, p.HeaderBytes))
 	}

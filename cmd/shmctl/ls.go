@@ -42,7 +42,7 @@ func (s *survey) table(out *bytes.Buffer, titles bool) {
 		capacity, sleeping := nothing, nothing
 		var fill, records, size any = nothing, nothing, nothing
 		if g := r.snapshot; g != nil {
-			capacity, sleeping = bytesText(g.Geometry.Slots*g.Geometry.SlotBytes), sleepingText(g)
+			capacity, sleeping = capacityText(g.Geometry), sleepingText(g)
 		}
 		if r.complete() {
 			fill, records, size = fillText(r), r.snapshot.Records, r.snapshot.Bytes

@@ -133,7 +133,7 @@ func TestPrintable(t *testing.T) {
 }
 
 func TestSizes(t *testing.T) {
-	for n, want := range map[int]string{0: "0B", 1000: "1000B", 1024: "1KiB", 1536: "1536B", 256 << 10: "256KiB", 1 << 30: "1GiB"} {
+	for n, want := range map[int64]string{0: "0B", 1000: "1000B", 1024: "1KiB", 1536: "1536B", 256 << 10: "256KiB", 1 << 30: "1GiB", 5 << 50: "5120TiB"} {
 		assert.Equal(t, want, bytesText(n))
 	}
 }

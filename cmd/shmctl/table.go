@@ -40,15 +40,15 @@ func printable(s string) string {
 }
 
 // bytesText shows a size as people say it if that is exact.
-func bytesText(n int) string {
-	unit, name := 1, "B"
+func bytesText(n int64) string {
+	unit, name := int64(1), "B"
 	for _, next := range []string{"KiB", "MiB", "GiB", "TiB"} {
 		if n%(unit*1024) != 0 || n == 0 {
 			break
 		}
 		unit, name = unit*1024, next
 	}
-	return strconv.Itoa(n/unit) + name
+	return strconv.FormatInt(n/unit, 10) + name
 }
 
 func fillText(r *ringView) string {
@@ -89,3 +89,6 @@ func sleepingText(s *ring.Snapshot) string {
 	}
 	return strings.Join(who, "+")
 }
+
+// capacityText is the size of a ring's slots.
+func capacityText(g ring.Geometry) string { return bytesText(int64(g.Slots) * int64(g.SlotBytes)) }
