@@ -316,3 +316,29 @@ func FuzzInspectArbitraryRegions(f *testing.F) {
 		}
 	})
 }
+
+// A ring that moves under the look is never called corrupt: the two halves of what was seen may not belong together.
+func TestInspectOfAMovingRingKnowsNoTrouble(t *testing.T) {
+	geo := ring.Geometry{Slots: 4096, SlotBytes: 16}
+	r := newRig(t, geo)
+	fill(t, r.p)
+	stop, stopped := make(chan struct{}), make(chan struct{})
+	go func() {
+		defer close(stopped)
+		position := r.word(r.cons, ring.ConsumerPositionOffset)
+		for at := uint64(0); ; at++ {
+			select {
+			case <-stop:
+				return
+			default:
+				position.Store(at << 40)
+			}
+		}
+	}()
+	defer func() { close(stop); <-stopped }()
+	for range 2000 {
+		if s := mustInspect(t, r); !s.Settled {
+			require.Nil(t, s.Trouble)
+		}
+	}
+}

@@ -140,6 +140,20 @@ func TestFindTellsFilesApart(t *testing.T) {
 	assert.ElementsMatch(t, []shmseg.Header{wantA, wantB}, headers[:])
 }
 
+// A descriptor's number that is used again does not lead to the new file.
+func TestPeekFindsTheFileOrNone(t *testing.T) {
+	const name = "used again"
+	a := mustCreate(t, shmseg.MemfdOptions{Name: name, Regions: []int{64}})
+	fd := a.FD()
+	seen := sightings(t, name)
+	require.Len(t, seen, 1)
+	require.NoError(t, a.Detach())
+	b := mustCreate(t, shmseg.MemfdOptions{Name: name, Regions: []int{64}})
+	require.Equal(t, fd, b.FD(), "the kernel gives out the lowest number")
+	_, err := seen[0].Peek()
+	assert.ErrorIs(t, err, fs.ErrNotExist)
+}
+
 func TestFindBelievesNoNames(t *testing.T) {
 	const name = "impostor"
 	fd, err := unix.MemfdCreate("shmwire:"+name, unix.MFD_CLOEXEC|unix.MFD_HUGETLB)
@@ -295,6 +309,7 @@ func TestGuard(t *testing.T) {
 	require.NoError(t, shmseg.Guard(look, p, nil))
 	require.NoError(t, os.Truncate(path, 4096))
 	assert.ErrorIs(t, shmseg.Guard(look, nil, p), shmseg.ErrTruncated)
+	assert.Panics(t, func() { _ = shmseg.Guard(look) }, "memory that Guard knows nothing of")
 	assert.PanicsWithValue(t, "other", func() { _ = shmseg.Guard(func() { panic("other") }, p) })
 	var nothing *int
 	assert.Panics(t, func() { _ = shmseg.Guard(func() { *nothing = 1 }, p) }, "a fault elsewhere goes on")
