@@ -119,6 +119,7 @@ func brokenHouses() []broken {
 		one("outside imports", "mapping outside shmseg", "sem/a.go", file("sem", "github.com/edsrzf/mmap-go"), "sem must not import"),
 		one("outside imports", "mapping in another's test", "ring/a_test.go", file("ring_test", "github.com/edsrzf/mmap-go"), "ring must not import"),
 		one("outside imports", "testify shipped", "internal/shmtest/a.go", file("shmtest", "github.com/stretchr/testify/assert"), "must not import github.com/stretchr"),
+		one("outside imports", "cobra in the library", "conn.go", file("shmwire", "github.com/spf13/cobra"), "must not import github.com/spf13/cobra"),
 		one("outside imports", "goleak shipped", "conn.go", file("shmwire", "go.uber.org/goleak"), "must not import go.uber.org/goleak"),
 		one("outside imports", "rapid and nettest shipped", "conn.go", file("shmwire", "pgregory.net/rapid", "golang.org/x/net/nettest"), "rapid", "nettest"),
 		one("outside imports", "testing shipped", "conn.go", file("shmwire", "testing/iotest"), "must not import testing/iotest"),

@@ -101,6 +101,8 @@ func outsideImports() []outside {
 		{path: "golang.org/x/sys", shipped: []string{"internal/sys"}, tests: all},
 		// sem's tests need two mappings of one page, and must not import shmseg for it.
 		{path: "github.com/edsrzf/mmap-go", shipped: []string{"shmseg"}, tests: []string{"shmseg", "sem"}},
+		// A command line with help and completion; a program's dependency, which no importer compiles.
+		{path: "github.com/spf13/cobra", shipped: []string{"cmd/shmctl"}, tests: []string{"cmd/shmctl"}},
 		{path: "go.uber.org/goleak", shipped: []string{"internal/shmtest"}, tests: all},
 		{path: "github.com/stretchr/testify", tests: all},
 		{path: "pgregory.net/rapid", tests: all},
