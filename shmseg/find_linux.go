@@ -16,12 +16,9 @@ import (
 )
 
 const (
-	memfdPath     = "/memfd:" + namePrefix // how /proc shows a memfd's name
-	deletedMark   = " (deleted)"
-	namedFileMark = "shmwire." // how the base name of a named segment starts
+	memfdPath   = "/memfd:" + namePrefix // how /proc shows a memfd's name
+	deletedMark = " (deleted)"
 )
-
-type fileID struct{ dev, ino uint64 }
 
 // finder collects sightings, process by process.
 type finder struct {
@@ -103,7 +100,7 @@ func (f *finder) descriptor(pid int, way, link string) {
 	if err != nil || st.Dev != f.memfds || !st.IsRegular() {
 		return
 	}
-	s := f.sighting(fileID{st.Dev, st.Ino}, Memfd, memfdName(link))
+	s := f.sighting(idOf(st), Memfd, memfdName(link))
 	s.ways = slices.Insert(s.ways, 0, way) // better than a mapping, which takes privileges
 	holder(s, pid).Open = true
 }
@@ -127,7 +124,7 @@ func (f *finder) mapping(pid int, m mapping) {
 	case strings.HasPrefix(m.path, memfdPath) && m.id.dev == f.memfds:
 		s = f.sighting(m.id, Memfd, memfdName(m.path))
 		s.ways = append(s.ways, fmt.Sprintf("/proc/%d/map_files/%x-%x", pid, m.start, m.end))
-	case strings.HasPrefix(path.Base(m.path), namedFileMark):
+	case strings.HasPrefix(path.Base(m.path), filePrefix):
 		s = f.sighting(m.id, Named, m.path)
 	default:
 		return
