@@ -49,7 +49,8 @@ type Config struct {
 	Authorize func(Peer) error
 
 	// OnReject is told of every connection that a listener refused, with a *HandshakeError; Peer is what is known of
-	// who it was. It may be called from several goroutines. Nil: nobody is told.
+	// who it was. It may be called from several goroutines, should not block, and must not close the listener, which waits
+	// for it. Nil: nobody is told.
 	OnReject func(Peer, error)
 
 	// SocketOnly keeps this side from sharing memory: its connections run over the socket.
@@ -75,7 +76,8 @@ const (
 	// WaitFutex parks in a futex for data: it wakes earlier than the poller but holds an operating system thread while it
 	// waits. For a few dedicated receivers.
 	WaitFutex
-	// WaitSpin never parks, also when idle: it takes a processor for as long as a call waits.
+	// WaitSpin never parks, also when idle: it takes a processor for as long as a call waits. Both processes need one to
+	// themselves, and two ends in one process starve each other.
 	WaitSpin
 )
 

@@ -21,6 +21,7 @@ type inSide struct {
 const emptyLooks = 1024
 
 func (c *Conn) beginReceive(ctx context.Context) error {
+	_ = ctx.Err() // a nil context panics here, where nothing is held
 	if err := c.life.enter(); err != nil {
 		return err
 	}

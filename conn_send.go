@@ -26,6 +26,7 @@ func (c *Conn) sending(ctx context.Context, send func() error) error {
 }
 
 func (c *Conn) beginSend(ctx context.Context) error {
+	_ = ctx.Err() // a nil context panics here, where nothing is held
 	if err := c.life.enter(); err != nil {
 		return err
 	}
@@ -58,10 +59,9 @@ func (c *Conn) Send(ctx context.Context, msg []byte) error {
 	if err := c.beginSend(ctx); err != nil {
 		return c.opError("send", err)
 	}
+	defer c.endSend()
 	mem.RaceRelease()
-	err := c.link.send(ctx, msg)
-	c.endSend()
-	return c.opError("send", err)
+	return c.opError("send", c.link.send(ctx, msg))
 }
 
 func (c *Conn) fits(n int) error {
@@ -83,9 +83,9 @@ func (c *Conn) SendBatch(ctx context.Context, msgs [][]byte) (n int, err error) 
 	if err := c.beginSend(ctx); err != nil {
 		return 0, c.opError("send", err)
 	}
+	defer c.endSend()
 	mem.RaceRelease()
 	n, err = c.link.sendBatch(ctx, msgs)
-	c.endSend()
 	return n, c.opError("send", err)
 }
 

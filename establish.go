@@ -14,9 +14,10 @@ import (
 // establish shakes hands on uc, which it takes over, and returns the connection. Peer is what is known of the other
 // end, also where it errs. The end of ctx cuts the handshake short.
 func establish(ctx context.Context, uc *net.UnixConn, cfg *Config, answer bool, b *budget) (*Conn, Peer, error) {
-	unhook := context.AfterFunc(ctx, func() { _ = uc.SetDeadline(time.Unix(1, 0)) })
+	unhook := func() bool { return true }
 	m := &sharedMemory{cfg: cfg, budget: b, wait: cfg.Wait, uid: -1}
 	result, err := fallback.Handshake(uc, fallback.Params{
+		Begun:  func() { unhook = context.AfterFunc(ctx, func() { _ = uc.SetDeadline(time.Unix(1, 0)) }) },
 		Answer: answer, Timeout: cfg.HandshakeTimeout, Hello: cfg.hello(),
 		Authorize: func(c fallback.Cred) error {
 			if c.Known {

@@ -45,10 +45,14 @@ func (c *Conn) useMemory(uc *net.UnixConn, m *sharedMemory) error {
 	}
 	bell, err := l.bells()
 	if err != nil {
+		l.data.close()
+		l.space.close()
 		return err
 	}
 	c.setLink(l, SharedMemory, "woken by "+m.agreed.OwnWake.String(), m.geometry.MaxRecord())
 	if err := l.openRings(bell); err != nil {
+		l.data.close()
+		l.space.close()
 		return err
 	}
 	go l.serve()

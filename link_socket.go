@@ -2,6 +2,8 @@ package shmwire
 
 import (
 	"context"
+	"errors"
+	"io"
 	"net"
 	"sync/atomic"
 
@@ -64,7 +66,13 @@ func (l *socketLink) commit() error {
 
 func (l *socketLink) abort() {}
 
-func (l *socketLink) closeWrite() error { return l.CloseWrite(context.Background()) }
+func (l *socketLink) closeWrite() error {
+	err := l.CloseWrite(context.Background())
+	if errors.Is(err, io.ErrClosedPipe) || errors.Is(err, ErrPeerDied) {
+		return nil // nobody is left to be told
+	}
+	return err
+}
 
 func (l *socketLink) next(ctx context.Context) ([]byte, error) {
 	view, err := l.Next(ctx)

@@ -17,6 +17,7 @@ func TestMain(m *testing.M) {
 		"listen":  listenRole,
 		"attempt": attemptRole,
 		"inherit": inheritRole,
+		"fill":    fillRole,
 	}
 	maps.Copy(roles, systemRoles())
 	shmtest.Main(m, roles)

@@ -104,7 +104,7 @@ func (m *sharedMemory) take(a fallback.Agreement, o fallback.Offer) error {
 
 // refusal makes an offer that the protocol forbids the end of the connection; other troubles are our own.
 func refusal(err error) error {
-	if a := (*shmseg.AttachError)(nil); errors.As(err, &a) {
+	if a := (*shmseg.AttachError)(nil); errors.As(err, &a) && (a.Err == nil || errors.Is(a.Err, sys.EINVAL)) {
 		return &HandshakeError{Stage: "offer", Got: a.Check + " " + a.Got, Want: a.Want, Err: err}
 	}
 	if d := (*sem.DescriptorError)(nil); errors.As(err, &d) {

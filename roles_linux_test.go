@@ -4,5 +4,7 @@ import "github.com/shmwire/shmwire/internal/shmtest"
 
 // systemRoles are the roles that this system has beside the common ones.
 func systemRoles() map[string]shmtest.Role {
-	return map[string]shmtest.Role{"stranger": strangerRole, "named producer": namedProducerRole}
+	return map[string]shmtest.Role{
+		"stranger": strangerRole, "named producer": namedProducerRole, "scribble": scribbleRole,
+	}
 }

@@ -86,10 +86,16 @@ func (s *side) acquire(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	if s.tryAcquire() {
-		return nil
+	if !s.tryAcquire() {
+		if err := s.queue(ctx); err != nil {
+			return err
+		}
 	}
-	return s.queue(ctx)
+	if err := s.stop(); err != nil { // whoever used the side last may have given it back because of a Close
+		s.release()
+		return err
+	}
+	return nil
 }
 
 // tryAcquire takes the side if nobody uses it.

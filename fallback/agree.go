@@ -31,8 +31,8 @@ func agree(own, peer Hello, trusted bool) (Agreement, error) {
 	}
 	a := Agreement{
 		Version: int(v), Trusted: trusted,
-		Slots: max(own.Slots, peer.Slots), SlotBytes: max(own.SlotBytes, peer.SlotBytes),
-		OwnWake: wakeOf(own.Wake, trusted), PeerWake: wakeOf(peer.Wake, trusted),
+		SlotBytes: max(own.SlotBytes, peer.SlotBytes),
+		OwnWake:   wakeOf(own.Wake, trusted), PeerWake: wakeOf(peer.Wake, trusted),
 	}
 	for i := range a.Link {
 		a.Link[i] = own.Nonce[i] ^ peer.Nonce[i]
@@ -40,12 +40,14 @@ func agree(own, peer Hello, trusted bool) (Agreement, error) {
 	if own.BigEndian != peer.BigEndian {
 		return Agreement{}, badHello("another byte order", "ours")
 	}
-	hi, bytes := bits.Mul64(a.Slots, uint64(a.SlotBytes))
 	limit := min(own.MaxRingBytes, peer.MaxRingBytes)
-	if hi != 0 || bytes > limit {
-		return Agreement{}, badHello(
-			fmt.Sprintf("rings of %d slots of %d bytes", a.Slots, a.SlotBytes), fmt.Sprintf("at most %d bytes", limit))
+	ownHi, ownBytes := bits.Mul64(own.Slots, uint64(own.SlotBytes))
+	peerHi, peerBytes := bits.Mul64(peer.Slots, uint64(peer.SlotBytes)) // at most 2^49
+	ringBytes := max(ownBytes, peerBytes)
+	if ownHi|peerHi != 0 || ringBytes > limit {
+		return Agreement{}, badHello(fmt.Sprintf("rings of %d bytes", ringBytes), fmt.Sprintf("at most %d bytes", limit))
 	}
+	a.Slots = ringBytes / uint64(a.SlotBytes) // at least 2: each wish has that many, and the larger slot comes from one
 	return a, nil
 }
 

@@ -14,15 +14,23 @@ import (
 
 // Types of the frames that follow a handshake. A frame is its type, its length as u32 and its payload.
 const (
-	FrameMessage    byte = 1 + iota // a message (Link)
+	FrameMessage    byte = 1 + iota // a message, and behind it a trailer byte that its length does not count (Link)
 	FrameCloseWrite                 // no message follows (Link)
 	FrameEnd                        // this side has closed: its closed words are stored (Control), or it reads no more (Link)
 )
 
+// The trailer of a message: a sender that was stopped in the middle of one takes it back.
+const (
+	trailerTakenBack byte = iota
+	trailerWhole
+)
+
 const (
 	frameHeader  = 5
-	maxCtlFrame  = 64 // longest payload of a frame on a control channel
+	messageFrame = frameHeader + 1 // what a message's frame has beside the message
+	maxCtlFrame  = 64              // longest payload of a frame on a control channel
 	ctlReadBytes = 1024
+	maxEnds      = 2 // one when the peer closes its sending side, one when it closes
 )
 
 // Control is the socket of a connection that shares memory: it carries doorbells and end frames, and its end is the
@@ -93,13 +101,18 @@ func (c *Control) Rung() uint64 { return c.rung.Load() }
 // Anything else that arrives is an error that Is [ErrFrame].
 func (c *Control) Serve(bell, frame func()) error {
 	buf := make([]byte, ctlReadBytes)
+	ends := 0
+	once := func() { ends++; frame() }
 	for have := 0; ; {
 		n, err := c.uc.Read(buf[have:]) // a plain read drops stray descriptors
 		if n > 0 {
 			var perr error
-			have, perr = parseControl(buf, have+n, bell, frame)
+			have, perr = parseControl(buf, have+n, bell, once)
 			if perr != nil {
 				return perr
+			}
+			if ends > maxEnds {
+				return fmt.Errorf("%w: got %d end frames, want at most %d", ErrFrame, ends, maxEnds)
 			}
 		}
 		if err != nil {

@@ -40,5 +40,6 @@
 // # Link
 //
 // The same framing, without doorbells: [FrameMessage] carries a message, [FrameCloseWrite] says that none follows and
-// [FrameEnd] that this side has closed. An end-of-file before one of these two is a crash.
+// [FrameEnd] that this side has closed. An end-of-file before one of these two is a crash. Behind a message stands one
+// byte more than its length says: 1, or 0 if the sender was stopped in the middle of it, and the receiver drops it.
 package fallback

@@ -27,6 +27,9 @@ type Offer struct {
 
 // Params is one side of a handshake.
 type Params struct {
+	// Begun is called once the socket's deadline is set: who wants to cut the handshake short, by setting it to the past,
+	// may do so from now on. Nil: nobody is told.
+	Begun func()
 	// Answer is set by the side that accepted the connection: it hears the peer's hello before it says anything.
 	Answer bool
 	// Timeout covers the whole handshake; 0 means DefaultTimeout.
@@ -96,6 +99,9 @@ func newHandshaker(uc *net.UnixConn, p *Params) (*handshaker, error) {
 	}
 	if err := uc.SetDeadline(h.end); err != nil {
 		return nil, h.fail("hello", err)
+	}
+	if p.Begun != nil {
+		p.Begun()
 	}
 	var err error
 	if h.sock, err = sys.NewSocket(uc); err != nil {

@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/binary"
 	"errors"
+	"fmt"
 	"io"
 	"net"
 	"os"
@@ -16,7 +17,7 @@ const (
 	minRead    = 4 << 10
 	maxPull    = 16 << 20 // most that is read ahead to find out how the peer ended
 	// verdictTime bounds how long a sender looks for how the peer ended.
-	verdictTime = time.Second
+	verdictTime = 200 * time.Millisecond
 )
 
 // inlet is the receiving half of a Link: whole frames in one buffer.
@@ -87,8 +88,19 @@ func (l *Link) Release() {
 	in.view = 0
 }
 
-// take finds the message at the front of the buffer.
+// take finds the message at the front of the buffer. Those that were taken back it drops.
 func (in *inlet) take() (msg []byte, ok bool, err error) {
+	for {
+		msg, ok, err = in.takeFrame()
+		if !ok || in.buf[in.r+in.view-1] == trailerWhole {
+			return msg, ok, err
+		}
+		in.r += in.view
+		in.view = 0
+	}
+}
+
+func (in *inlet) takeFrame() (msg []byte, ok bool, err error) {
 	if in.w-in.r < frameHeader {
 		return nil, false, in.end
 	}
@@ -99,11 +111,9 @@ func (in *inlet) take() (msg []byte, ok bool, err error) {
 		return nil, false, io.EOF
 	}
 	if typ != FrameMessage || uint64(size) > uint64(in.max) {
-		in.end = frameError(typ, size, "a message within the limit")
-		in.r = in.w
-		return nil, false, in.end
+		return nil, false, in.refuse(frameError(typ, size, "a message within the limit"))
 	}
-	n := frameHeader + int(size)
+	n := messageFrame + int(size)
 	if len(head) < n {
 		if in.end != nil {
 			return nil, false, in.end
@@ -111,8 +121,17 @@ func (in *inlet) take() (msg []byte, ok bool, err error) {
 		in.room(n)
 		return nil, false, nil
 	}
+	if t := head[n-1]; t > trailerWhole {
+		return nil, false, in.refuse(fmt.Errorf("%w: got trailer %d, want 0 or 1", ErrFrame, t))
+	}
 	in.view = n
-	return head[frameHeader:n:n], true, nil
+	return head[frameHeader : n-1 : n-1], true, nil
+}
+
+// refuse ends the receiving: nothing behind what is no frame can be found again.
+func (in *inlet) refuse(err error) error {
+	in.end, in.r = err, in.w
+	return err
 }
 
 // room makes the buffer hold need bytes from r on. While a message is lent out its bytes stay where they are.
@@ -168,14 +187,13 @@ func (in *inlet) finish() {
 // saidBye walks the frames of the buffer for a FrameEnd.
 func (in *inlet) saidBye() bool {
 	for i := in.r; i+frameHeader <= in.w; {
-		size := binary.LittleEndian.Uint32(in.buf[i+1:])
 		if in.buf[i] == FrameEnd {
 			return true
 		}
-		if uint64(size) > uint64(in.max) {
+		if size := binary.LittleEndian.Uint32(in.buf[i+1:]); uint64(size) > uint64(in.max) {
 			return false
 		}
-		i += frameHeader + int(size)
+		i += frameHeader + frameBytes(in.buf[i:])
 	}
 	return false
 }

@@ -12,7 +12,7 @@ import (
 	"github.com/shmwire/shmwire/internal/sys"
 )
 
-// lingerTime is how long a closed link goes on trying to hand what was accepted to a peer that does not read.
+// lingerTime is how long a closed link goes on trying to say goodbye to a peer that does not read.
 const lingerTime = 5 * time.Second
 
 // batchBytes is up to how many bytes SendBatch gathers for one system call.
@@ -20,8 +20,9 @@ const batchBytes = 64 << 10
 
 // Link carries whole messages over the socket itself.
 //
-// A message is accepted when its frame is in the kernel. If a deadline or a context ends a call in the middle of a
-// frame, the message counts as accepted, and a goroutine sends the rest; later calls wait for it.
+// A message is sent when its frame is in the kernel. If a deadline or a context ends a call in the middle of a frame,
+// the message is not sent: a goroutine finishes the frame with a trailer that takes it back, and later calls wait for
+// that.
 //
 // One goroutine at a time may send and one may receive; InterruptSend, InterruptReceive and Close may be called from
 // any, Close once no call is running.
@@ -34,6 +35,8 @@ type Link struct {
 	flushing chan struct{} // closed when the goroutine that finishes a frame is done; nil: there was none
 	flushErr error         // how it ended; read after flushing is closed
 	closing  chan struct{} // closed by Close: whoever finishes a frame has lingerTime left
+
+	broken error // the peer is gone: what every later send says
 
 	in inlet
 }
@@ -62,23 +65,20 @@ func (l *Link) Claim(ctx context.Context, n int) ([]byte, error) {
 		return nil, err
 	}
 	l.begin()
-	return l.add(FrameMessage, n), nil
+	return l.addMessage(n), nil
 }
 
-// Commit sends the message claimed last, once. Errors are those of Send; after ctx.Err() and SendStop's it may be
-// called again.
+// Commit sends the message claimed last, once. Errors are those of Send.
 func (l *Link) Commit(ctx context.Context) error {
 	if len(l.frame) == 0 {
 		panic("fallback: Commit without a claim")
 	}
 	_, err := l.flush(ctx)
-	if err == nil {
-		l.begin()
-	}
+	l.begin()
 	return err
 }
 
-// Send sends one message. It returns nil once the message is accepted.
+// Send sends one message. It returns nil once the message is sent.
 //
 // Errors: ctx.Err(); what SendStop says; [io.ErrClosedPipe] if the peer has closed the connection; [ErrPeerDied].
 func (l *Link) Send(ctx context.Context, msg []byte) error {
@@ -90,7 +90,7 @@ func (l *Link) Send(ctx context.Context, msg []byte) error {
 	return l.Commit(ctx)
 }
 
-// SendBatch sends messages of at most MaxMessage bytes in order and returns how many were accepted: all of them unless
+// SendBatch sends messages of at most MaxMessage bytes in order and returns how many were sent: all of them unless
 // it also returns an error, which is one of Send's.
 func (l *Link) SendBatch(ctx context.Context, msgs [][]byte) (n int, err error) {
 	for i, m := range msgs {
@@ -105,19 +105,16 @@ func (l *Link) SendBatch(ctx context.Context, msgs [][]byte) (n int, err error) 
 	for n < len(msgs) {
 		l.begin()
 		k := n
-		for k < len(msgs) && (k == n || len(l.frame)+frameHeader+len(msgs[k]) <= batchBytes) {
-			copy(l.add(FrameMessage, len(msgs[k])), msgs[k])
+		for k < len(msgs) && (k == n || len(l.frame)+messageFrame+len(msgs[k]) <= batchBytes) {
+			copy(l.addMessage(len(msgs[k])), msgs[k])
 			k++
 		}
 		sent, err := l.flush(ctx)
-		for n < k && sent > 0 {
-			sent -= frameHeader + len(msgs[n])
+		for n < k && sent >= messageFrame+len(msgs[n]) {
+			sent -= messageFrame + len(msgs[n])
 			n++
 		}
-		if err != nil || n == len(msgs) {
-			return n, err
-		}
-		if err := l.settle(ctx); err != nil { // cut short inside this part, perhaps: here is why
+		if err != nil {
 			return n, err
 		}
 	}
@@ -138,7 +135,7 @@ func (l *Link) CloseWrite(ctx context.Context) error {
 
 func (l *Link) begin() { l.frame = l.frame[:0] }
 
-// add appends a frame and returns its payload to fill.
+// add appends a frame with n bytes behind its header and returns these to fill.
 func (l *Link) add(typ byte, n int) []byte {
 	at := len(l.frame)
 	if need := at + frameHeader + n; cap(l.frame) < need {
@@ -146,35 +143,62 @@ func (l *Link) add(typ byte, n int) []byte {
 	}
 	l.frame = l.frame[:at+frameHeader+n]
 	l.frame[at] = typ
+	if typ == FrameMessage {
+		n-- // the trailer does not count
+	}
 	binary.LittleEndian.PutUint32(l.frame[at+1:], uint32(n))
 	return l.frame[at+frameHeader : len(l.frame) : len(l.frame)]
 }
 
-// flush sends l.frame and returns how many of its bytes the peer will get. Stopped inside a frame it hands the rest
-// of that frame over and reports no error, since that message is on its way.
+// addMessage appends the frame of a message and returns its payload to fill. The trailer says that it is complete.
+func (l *Link) addMessage(n int) []byte {
+	payload := l.add(FrameMessage, n+1)
+	payload[n] = trailerWhole
+	return payload[:n:n]
+}
+
+// flush sends l.frame and returns how many bytes of whole frames the peer will get. Stopped inside a frame it has the
+// rest of that frame sent in the background, with a trailer that takes the message back.
 func (l *Link) flush(ctx context.Context) (sent int, err error) {
 	sent, err = l.write(ctx)
 	if err == nil {
 		return sent, nil
 	}
 	if errors.Is(err, sys.EPIPE) || errors.Is(err, sys.ECONNRESET) {
-		return 0, l.verdict()
+		l.broken = l.verdict()
+		return 0, l.broken
 	}
-	end := frameEnd(l.frame, sent)
-	if end == sent {
+	start, end := frameAround(l.frame, sent)
+	if start == sent {
 		return sent, err
 	}
+	if l.frame[start] == FrameMessage {
+		l.frame[end-1] = trailerTakenBack
+	} else {
+		start, err = end, nil // a few bytes that say that nothing follows: they are as good as sent
+	}
 	l.finish(l.frame[sent:end])
-	return end, nil
+	return start, err
 }
 
-// frameEnd returns the end of the frame of b that byte at lies in, or at if a frame ends there.
-func frameEnd(b []byte, at int) int {
-	i := 0
-	for i < at {
-		i += frameHeader + int(binary.LittleEndian.Uint32(b[i+1:]))
+// frameAround returns where the frame of b that byte at lies in starts and ends; both are at if a frame starts there.
+func frameAround(b []byte, at int) (start, end int) {
+	for end < at {
+		start, end = end, end+frameHeader+frameBytes(b[end:])
 	}
-	return i
+	if end == at {
+		start = at
+	}
+	return start, end
+}
+
+// frameBytes returns how many bytes follow the header of our own frame b: a message's length does not count the trailer.
+func frameBytes(b []byte) int {
+	n := int(binary.LittleEndian.Uint32(b[1:]))
+	if b[0] == FrameMessage {
+		n++
+	}
+	return n
 }
 
 func (l *Link) write(ctx context.Context) (n int, err error) {
@@ -205,7 +229,10 @@ func (l *Link) settle(ctx context.Context) error {
 	if err := ctx.Err(); err != nil {
 		return err
 	}
-	return l.out.stop()
+	if err := l.out.stop(); err != nil {
+		return err
+	}
+	return l.broken
 }
 
 // waitFlushed waits for the finishing goroutine, an interrupt or the deadline.
@@ -221,7 +248,8 @@ func (l *Link) waitFlushed() error {
 		l.flushing = nil
 		l.out.disarmed() // writeInBackground has its own deadlines
 		if l.flushErr != nil {
-			return l.verdict()
+			l.broken = l.verdict()
+			return l.broken
 		}
 	case <-l.out.poke:
 	case <-expired:
@@ -270,8 +298,8 @@ func (l *Link) isClosing() bool {
 	}
 }
 
-// Close tells the peer that this side is gone and closes the socket. What was accepted still goes to the peer: where
-// that needs waiting, for at most five seconds, a goroutine does it and Close returns.
+// Close tells the peer that this side is gone and closes the socket. Where that needs waiting, because the peer does
+// not read, a goroutine does it for at most five seconds, and Close returns.
 func (l *Link) Close() error {
 	l.out.stopWatching()
 	l.in.half.stopWatching()
