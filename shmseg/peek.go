@@ -8,9 +8,7 @@ import (
 	"io/fs"
 	"math"
 	"os"
-	"reflect"
 	"runtime"
-	"runtime/debug"
 
 	"github.com/shmwire/shmwire/internal/sys"
 )
@@ -192,34 +190,4 @@ func (p *Peek) Region(i int) []byte {
 	}
 	r := p.header.Regions[i] // bounded by Size, which is that of the mapping
 	return p.bytes[r.Offset : r.Offset+r.Size : r.Offset+r.Size]
-}
-
-// Guard calls look, which reads regions of the given peeks in its own goroutine. If their memory gives way under it,
-// because somebody truncated the file or the machine has no memory for a page that was never touched, Guard returns an
-// error that Is [ErrTruncated]; panics of other causes go on. Peeks may be nil.
-func Guard(look func(), peeks ...*Peek) (err error) {
-	defer debug.SetPanicOnFault(debug.SetPanicOnFault(true))
-	defer func() {
-		cause := recover()
-		if cause == nil {
-			return
-		}
-		// What the runtime panics with after a fault tells the address, though not in its documented type.
-		fault, ok := cause.(interface{ Addr() uintptr })
-		if !ok || !anyHolds(peeks, fault.Addr()) {
-			panic(cause)
-		}
-		err = fmt.Errorf("%w: its memory gave way under the look", ErrTruncated)
-	}()
-	look()
-	return nil
-}
-
-func anyHolds(peeks []*Peek, address uintptr) bool {
-	for _, p := range peeks {
-		if p != nil && p.bytes != nil && address-reflect.ValueOf(p.bytes).Pointer() < uintptr(len(p.bytes)) {
-			return true
-		}
-	}
-	return false
 }
