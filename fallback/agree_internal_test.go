@@ -2,6 +2,7 @@ package fallback
 
 import (
 	"math"
+	"math/bits"
 	"testing"
 
 	"github.com/stretchr/testify/assert"
@@ -38,10 +39,33 @@ func TestAgree(t *testing.T) {
 			want: func(a *Agreement) { a.Version = 3 },
 		},
 		{
-			name: "the larger wish, field by field",
+			name: "the bytes of one, the slots of the other",
 			own:  func(h *Hello) { h.Slots, h.SlotBytes = 1024, 16 },
 			peer: func(h *Hello) { h.Slots, h.SlotBytes = 2, 512 },
-			want: func(a *Agreement) { a.Slots, a.SlotBytes = 1024, 512 },
+			want: func(a *Agreement) { a.Slots, a.SlotBytes = 32, 512 },
+		},
+		{
+			name: "the bytes and the slots of one",
+			own:  func(h *Hello) { h.Slots, h.SlotBytes = 4096, 16 },
+			peer: func(h *Hello) { h.Slots, h.SlotBytes = 128, 1024 },
+			want: func(a *Agreement) { a.Slots, a.SlotBytes = 128, 1024 },
+		},
+		{
+			name: "as many bytes in other slots",
+			peer: func(h *Hello) { h.Slots, h.SlotBytes = 16, 256 },
+			want: func(a *Agreement) { a.Slots, a.SlotBytes = 16, 256 },
+		},
+		{
+			name: "two slots left",
+			own:  func(h *Hello) { h.Slots, h.SlotBytes = 2, 4096 },
+			peer: func(h *Hello) { h.Slots, h.SlotBytes = 512, 16 },
+			want: func(a *Agreement) { a.Slots, a.SlotBytes = 2, 4096 },
+		},
+		{
+			name: "each wish the limit, and so both together",
+			own:  func(h *Hello) { h.Slots, h.SlotBytes = 65536, 16 },
+			peer: func(h *Hello) { h.Slots, h.SlotBytes = 256, 4096 },
+			want: func(a *Agreement) { a.Slots, a.SlotBytes = 256, 4096 },
 		},
 		{
 			name: "smallest geometry",
@@ -122,17 +146,21 @@ func TestDisagree(t *testing.T) {
 		{"byte order of ours", func(h *Hello) { h.BigEndian = true }, nil, "another byte order", "ours"},
 		{
 			"beyond the peer's limit", nil, func(h *Hello) { h.MaxRingBytes = 64*64 - 1 },
-			"rings of 64 slots of 64 bytes", "at most 4095 bytes",
+			"rings of 4096 bytes", "at most 4095 bytes",
 		},
 		{
 			"beyond our limit", nil, func(h *Hello) { h.Slots, h.MaxRingBytes = 1<<37, math.MaxUint64 },
-			"rings of 137438953472 slots of 64 bytes", "at most 1048576 bytes",
+			"rings of 8796093022208 bytes", "at most 1048576 bytes",
 		},
 		{
-			"each within the limit, together beyond it", func(h *Hello) { h.Slots, h.SlotBytes = 65536, 16 },
-			func(h *Hello) { h.Slots, h.SlotBytes = 256, 4096 }, "rings of 65536 slots of 4096 bytes", "at most 1048576 bytes",
+			"our wish beyond the peer's limit", func(h *Hello) { h.Slots, h.SlotBytes = 128, 32 },
+			func(h *Hello) { h.Slots, h.SlotBytes, h.MaxRingBytes = 2, 1024, 2048 }, "rings of 4096 bytes", "at most 2048 bytes",
 		},
-		{"peer with no limit at all", nil, func(h *Hello) { h.MaxRingBytes = 0 }, "rings of 64 slots of 64 bytes", "at most 0 bytes"},
+		{
+			"the peer's wish beyond its own limit", nil,
+			func(h *Hello) { h.Slots, h.MaxRingBytes = 128, 64*64 }, "rings of 8192 bytes", "at most 4096 bytes",
+		},
+		{"peer with no limit at all", nil, func(h *Hello) { h.MaxRingBytes = 0 }, "rings of 4096 bytes", "at most 0 bytes"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -151,8 +179,39 @@ func TestAgreeOverflow(t *testing.T) {
 	own, peer := plainHello(), plainHello()
 	own.MaxRingBytes, peer.MaxRingBytes = math.MaxUint64, math.MaxUint64
 	own.Slots, own.SlotBytes = 1<<62, 64
-	_, err := agree(own, peer, true)
-	assertHandshakeError(t, err, "hello", "rings of 4611686018427387904 slots of 64 bytes", "at most 18446744073709551615 bytes")
+	a, err := agree(own, peer, true)
+	assert.Zero(t, a)
+	assert.ErrorIs(t, err, ErrHandshake) // how large the rings were no number here can say
+}
+
+// TestAgreeOnEveryGeometry: whatever two processes wish, they settle the same rings, and each gets what it wished for:
+// as many bytes, and slots as large.
+func TestAgreeOnEveryGeometry(t *testing.T) {
+	var wishes []Hello
+	for slots := uint64(2); slots <= 1<<37; slots *= 2 {
+		for size := uint32(16); size <= 4096; size *= 2 {
+			h := plainHello()
+			h.Slots, h.SlotBytes, h.MaxRingBytes = slots, size, math.MaxUint64
+			wishes = append(wishes, h)
+		}
+	}
+	require.Len(t, wishes, 37*9)
+	bytes := func(h Hello) uint64 { return h.Slots * uint64(h.SlotBytes) }
+	for _, own := range wishes {
+		for _, peer := range wishes {
+			a, err := agree(own, peer, true)
+			if err != nil {
+				t.Fatalf("%d slots of %d and %d of %d: %v", own.Slots, own.SlotBytes, peer.Slots, peer.SlotBytes, err)
+			}
+			ok := a.SlotBytes == max(own.SlotBytes, peer.SlotBytes) &&
+				a.Slots*uint64(a.SlotBytes) == max(bytes(own), bytes(peer)) &&
+				a.Slots >= 2 && a.Slots <= 1<<37 && bits.OnesCount64(a.Slots) == 1
+			if !ok {
+				t.Fatalf("%d slots of %d and %d of %d: got %d of %d",
+					own.Slots, own.SlotBytes, peer.Slots, peer.SlotBytes, a.Slots, a.SlotBytes)
+			}
+		}
+	}
 }
 
 func TestWakeAndTrust(t *testing.T) {

@@ -80,7 +80,7 @@ func attacks() []attack {
 		},
 		{name: "enormous geometry", do: func(i *intruder) {
 			i.write(helloWith(func(p []byte) { p[16], p[20], p[37] = 0, 0x20, 0xff }), 0)
-		}, stage: "hello", got: "rings of 137438953472 slots of 64 bytes", want: "at most 1048576 bytes"},
+		}, stage: "hello", got: "rings of 8796093022208 bytes", want: "at most 1048576 bytes"},
 		{
 			name: "descriptors with hello", do: func(i *intruder) { i.write(helloWith(nil), 2) },
 			stage: "hello", got: "2 descriptors", want: "none here",

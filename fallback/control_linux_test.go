@@ -44,8 +44,17 @@ func TestControlBellsCoalesce(t *testing.T) {
 
 // TestControlLosesNoBell: after the last of some concurrent rings the reader looks once more, round after round. Who
 // finds the channel taken leaves a note, and a note must not be left lying.
+//
+// A channel carries two end frames at most, so there is a new one after that many.
 func TestControlLosesNoBell(t *testing.T) {
-	const goroutines, rounds = 4, 600
+	for range 150 {
+		losesNoBell(t)
+	}
+}
+
+func losesNoBell(t *testing.T) {
+	t.Helper()
+	const goroutines, rounds = 4, 4
 	c, own, peer := controls(t)
 	var state, seen atomic.Int64
 	served := async(func() error {
@@ -67,6 +76,7 @@ func TestControlLosesNoBell(t *testing.T) {
 	}
 	require.NoError(t, own.Close())
 	require.NoError(t, shmtest.Soon(t, served, "Serve"))
+	require.NoError(t, peer.Close())
 }
 
 // TestControlStreamStaysWhole: bells and frames of many goroutines, to a reader so slow that the socket is full most
@@ -218,6 +228,30 @@ func TestControlStepsOverPayload(t *testing.T) {
 	frames := 0
 	require.NoError(t, c.Serve(func() { t.Error("bell out of a payload") }, func() { frames++ }))
 	assert.Equal(t, 2, frames)
+}
+
+// TestControlCountsEndFrames: a peer ends its sending and itself, so a third end frame is a flood, whether it comes with
+// the others or later, and whatever else comes.
+func TestControlCountsEndFrames(t *testing.T) {
+	two := append(endFrame(), endFrame()...)
+	for name, parts := range map[string][][]byte{
+		"together":      {append(endFrame(), two...)},
+		"one by one":    {endFrame(), endFrame(), endFrame()},
+		"between bells": {{0}, endFrame(), {0, 0}, endFrame(), {0}, endFrame()},
+	} {
+		t.Run(name, func(t *testing.T) {
+			c, _, peer := controls(t)
+			served := async(func() error { return c.Serve(func() {}, func() {}) })
+			for _, part := range parts {
+				shmtest.StillBlocked(t, served, "Serve")
+				_, err := peer.Write(part)
+				require.NoError(t, err)
+			}
+			err := shmtest.Soon(t, served, "Serve")
+			require.ErrorIs(t, err, fallback.ErrFrame)
+			assert.ErrorContains(t, err, "got 3 end frames, want at most 2")
+		})
+	}
 }
 
 // TestControlDropsStrayDescriptors: a hostile peer attaches them to its bells.

@@ -267,13 +267,15 @@ func TestHandshakeDisagrees(t *testing.T) {
 	const want = "at most 1048576 bytes"
 	require.NoError(t, a.err, "1 MiB is within both limits")
 	require.NoError(t, b.err)
+	assert.Equal(t, [2]uint64{1 << 10, 1 << 10}, [2]uint64{a.Agreed.Slots, uint64(a.Agreed.SlotBytes)})
+	assert.Equal(t, [2]uint64{1 << 10, 1 << 10}, [2]uint64{b.Agreed.Slots, uint64(b.Agreed.SlotBytes)})
 
 	pa.Hello.Slots *= 2
 	sa, sb = mustStore(t), mustStore(t)
 	pa.Make, pa.Take, pb.Make, pb.Take = sa.make, sa.take, sb.make, sb.take
 	a, b, _, _ = shakeBoth(t, pa, pb)
-	assertStage(t, a.err, "hello", "rings of 2048 slots of 1024 bytes", want)
-	assertStage(t, b.err, "hello", "rings of 2048 slots of 1024 bytes", want)
+	assertStage(t, a.err, "hello", "rings of 2097152 bytes", want)
+	assertStage(t, b.err, "hello", "rings of 2097152 bytes", want)
 }
 
 // TestHandshakeCutShort: a deadline in the past ends it at once, as Dial does when its context ends.
@@ -289,6 +291,37 @@ func TestHandshakeCutShort(t *testing.T) {
 			assert.ErrorIs(t, shmtest.Soon(t, o, "handshake").err, os.ErrDeadlineExceeded)
 		})
 	}
+}
+
+// TestHandshakeBegun: from that call on, a deadline in the past is not overwritten.
+func TestHandshakeBegun(t *testing.T) {
+	for _, answers := range []bool{false, true} {
+		t.Run(fmt.Sprintf("cut short, answers=%t", answers), func(t *testing.T) {
+			ua, _ := pair(t)
+			p := params(mustStore(t))
+			p.Timeout, p.Answer = time.Hour, answers
+			p.Begun = func() { assert.NoError(t, ua.SetDeadline(time.Unix(1, 0))) }
+			assert.ErrorIs(t, shmtest.Soon(t, shake(ua, p), "handshake").err, os.ErrDeadlineExceeded)
+		})
+	}
+	t.Run("once, before all else", func(t *testing.T) {
+		pa, pb := params(mustStore(t)), params(mustStore(t))
+		var calls []string
+		pa.Begun = func() { calls = append(calls, "begun") }
+		pa.Authorize = func(fallback.Cred) error { calls = append(calls, "authorize"); return nil }
+		a, b, _, _ := shakeBoth(t, pa, pb)
+		require.NoError(t, a.err)
+		require.NoError(t, b.err)
+		assert.Equal(t, []string{"begun", "authorize"}, calls)
+	})
+	t.Run("never, on a closed socket", func(t *testing.T) {
+		ua, _ := pair(t)
+		require.NoError(t, ua.Close())
+		p := params(mustStore(t))
+		p.Begun = func() { t.Error("begun without a deadline") }
+		_, err := fallback.Handshake(ua, p)
+		assert.ErrorIs(t, err, fallback.ErrHandshake)
+	})
 }
 
 // TestHandshakeCutShortWhileShort does so while the handshake waits for descriptors, not for the socket.

@@ -6,6 +6,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"io"
+	"slices"
 	"testing"
 
 	"github.com/shmwire/shmwire/internal/sys"
@@ -26,26 +27,39 @@ func expected(stream []byte) (msgs [][]byte, end error) {
 			return msgs, io.EOF
 		case typ != FrameMessage || size > fuzzLongest:
 			return msgs, ErrFrame
-		case size > uint64(len(stream)):
+		case size >= uint64(len(stream)): // the trailer is not there, at least
 			return msgs, ErrPeerDied
 		}
-		msgs, stream = append(msgs, stream[:size]), stream[size:]
+		msg, trailer := stream[:size], stream[size]
+		switch stream = stream[size+1:]; trailer {
+		case 0: // taken back
+		case 1:
+			msgs = append(msgs, msg)
+		default:
+			return msgs, ErrFrame
+		}
 	}
 }
 
 // FuzzInlet: arbitrary bytes from the peer never panic, take bounded memory, and come out as the protocol says.
 func FuzzInlet(f *testing.F) {
-	message := func(n int) []byte {
+	frame := func(n int, trailer byte) []byte {
 		b := append([]byte{FrameMessage}, 0, 0, 0, 0)
 		binary.LittleEndian.PutUint32(b[1:], uint32(n))
-		return append(b, bytes.Repeat([]byte{'m'}, n)...)
+		return append(append(b, bytes.Repeat([]byte{'m'}, n)...), trailer)
 	}
+	message := func(n int) []byte { return frame(n, 1) }
 	f.Add([]byte{}, uint8(0))
 	f.Add(message(3), uint8(1))
 	f.Add(append(message(0), FrameCloseWrite, 0, 0, 0, 0), uint8(2))
 	f.Add(append(message(fuzzLongest), FrameEnd, 0, 0, 0, 0), uint8(3))
 	f.Add(message(fuzzLongest+1), uint8(4))
 	f.Add(append(bytes.Repeat(message(900), 30), 9, 0, 0, 0, 0), uint8(5))
+	f.Add(slices.Concat(frame(3, 0), message(2), frame(0, 0), frame(fuzzLongest, 0), message(0), []byte{3, 0, 0, 0, 0}), uint8(6))
+	f.Add(append(bytes.Repeat(frame(900, 0), 60), message(1)...), uint8(7))
+	f.Add(append(message(4), frame(4, 2)...), uint8(8))
+	f.Add(append(message(4), frame(4, 0)[:9]...), uint8(9))
+	f.Add(slices.Concat(message(4), frame(4, 0), message(4)[:9]), uint8(10))
 	f.Fuzz(func(t *testing.T, stream []byte, views uint8) {
 		if len(stream) > 64<<10 {
 			return // more than one Write may hold

@@ -122,6 +122,41 @@ func TestLinkPeerKilled(t *testing.T) {
 	}
 }
 
+// TestLinkPeerKilledAfterAStoppedSend: what was promised around a message that was taken back is delivered, in order;
+// that message is not.
+func TestLinkPeerKilledAfterAStoppedSend(t *testing.T) {
+	const count, size = 20, 1000
+	promised := func(t *testing.T, a *end) {
+		for k := range count {
+			assert.True(t, string(pattern(k, size)) == a.mustReceive(t), "message %d", k)
+		}
+	}
+	start := func(t *testing.T) (*end, *shmtest.Process) {
+		ours, child := withChild(t, "stop", strconv.Itoa(count), strconv.Itoa(size))
+		a := newEnd(t, ours, large)
+		require.Equal(t, "stopped: i/o timeout", child.Line())
+		return a, child
+	}
+	t.Run("before the rest of it", func(t *testing.T) {
+		a, child := start(t)
+		child.Kill()
+		promised(t, a)
+		a.mustEnd(t, fallback.ErrPeerDied)
+	})
+	t.Run("behind the next ones", func(t *testing.T) {
+		a, child := start(t)
+		child.Send("go on")
+		promised(t, a)
+		assert.True(t, string(pattern(count, size)) == a.mustReceive(t), "the first one behind it")
+		require.Equal(t, "sent", child.Line())
+		child.Kill()
+		for k := count + 1; k < 2*count; k++ {
+			assert.True(t, string(pattern(k, size)) == a.mustReceive(t), "message %d", k)
+		}
+		a.mustEnd(t, fallback.ErrPeerDied)
+	})
+}
+
 // TestLinkPeerKilledInsideAMessage: what came of that message is no message.
 func TestLinkPeerKilledInsideAMessage(t *testing.T) {
 	ours, child := withChild(t, "send", "2", strconv.Itoa(large))

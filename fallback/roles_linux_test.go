@@ -22,6 +22,7 @@ func roles() map[string]shmtest.Role {
 		"shake":    shakeAs,
 		"starving": shakeStarving,
 		"send":     sendAndStay,
+		"stop":     stopAndStay,
 		"listen":   listenWhenTold,
 		"dial":     dialAs,
 		"lock":     lockAndStay,
@@ -163,6 +164,37 @@ func sendAndStay(args []string) int {
 		if err := l.Send(context.Background(), pattern(k, size)); err != nil {
 			return failed(err)
 		}
+	}
+	fmt.Println("sent")
+	select {}
+}
+
+// stopAndStay sends args[0] messages of args[1] bytes over the link on descriptor 3, is stopped inside a large one, sends
+// as many messages again when its parent says so, and stays until it is killed.
+func stopAndStay(args []string) int {
+	count, err1 := strconv.Atoi(args[0])
+	size, err2 := strconv.Atoi(args[1])
+	uc, err3 := inherited()
+	if err := errors.Join(err1, err2, err3); err != nil {
+		return failed(err)
+	}
+	var until time.Time
+	l := fallback.NewLink(uc, fallback.LinkConfig{MaxMessage: large, SendDeadline: func() time.Time { return until }})
+	send := func(from int) (err error) {
+		for k := from; k < from+count && err == nil; k++ {
+			err = l.Send(context.Background(), pattern(k, size))
+		}
+		return err
+	}
+	if err := send(0); err != nil {
+		return failed(err)
+	}
+	until = time.Now().Add(200 * time.Millisecond)
+	fmt.Println("stopped:", l.Send(context.Background(), make([]byte, large)))
+	until = time.Time{}
+	bufio.NewScanner(os.Stdin).Scan()
+	if err := send(count); err != nil {
+		return failed(err)
 	}
 	fmt.Println("sent")
 	select {}

@@ -162,7 +162,7 @@ func (e *end) begun(t testing.TB) {
 	})
 }
 
-// sendCut sends msg, which is larger than the socket, and stops in the middle of it: a goroutine finishes it.
+// sendCut sends msg, which is larger than the socket, and stops in the middle of it: a goroutine takes it back.
 func (e *end) sendCut(t testing.TB, msg []byte) {
 	t.Helper()
 	sent := e.sendSoon(t.Context(), msg)
@@ -170,7 +170,7 @@ func (e *end) sendCut(t testing.TB, msg []byte) {
 	shmtest.StillBlocked(t, sent, "sender")
 	e.out.halt(errStopped)
 	e.InterruptSend()
-	require.NoError(t, shmtest.Soon(t, sent, "sender"))
+	require.ErrorIs(t, shmtest.Soon(t, sent, "sender"), errStopped)
 	e.out.goOn()
 }
 
