@@ -322,3 +322,50 @@ func ExampleSocketpair() {
 	fmt.Println(string(word))
 	// Output: born
 }
+
+// Pair connects two goroutines, or stands in for two processes in a test.
+func ExamplePair() {
+	a, b, err := shmwire.Pair(&shmwire.Config{RingBytes: 1 << 20})
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer a.Close()
+	defer b.Close()
+	fmt.Println(a.MaxMessage(), b.Peer().PID == os.Getpid())
+	// Output: 524288 true
+}
+
+// Messages yields views, each valid until the next.
+func ExampleConn_Messages() {
+	a, b := pair()
+	defer a.Close()
+	defer b.Close()
+	ctx := context.Background()
+	if _, err := a.SendBatch(ctx, [][]byte{[]byte("up"), []byte("down")}); err != nil {
+		log.Fatal(err)
+	}
+	a.CloseWrite()
+	for msg, err := range b.Messages(ctx) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(string(msg))
+	}
+	fmt.Println(b.Stats().Received.Messages, "messages")
+	// Output:
+	// up
+	// down
+	// 2 messages
+}
+
+// A child process makes its end of a connection over the descriptor that it inherited; the parent calls Socketpair
+// and NewConn.
+func ExampleInherit() {
+	conn, err := shmwire.Inherit(1<<20, nil) // 3 in a real child: the first of cmd.ExtraFiles
+	if err != nil {
+		fmt.Println("no parent")
+		return
+	}
+	defer conn.Close()
+	// Output: no parent
+}
