@@ -11,7 +11,7 @@ const Version = 1
 // Agreement is what two hellos settle, the same on both sides.
 type Agreement struct {
 	Version   int    // of the protocol
-	Slots     uint64 // geometry of both rings: the larger wish, within both limits
+	Slots     uint64 // of both rings: as many bytes as the larger wish, in slots as large as the larger
 	SlotBytes uint32
 	OwnWake   Wake // how the peer wakes us
 	PeerWake  Wake // how we wake the peer

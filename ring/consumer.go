@@ -267,6 +267,9 @@ func (c *Consumer) publishPosition() {
 // lookForRecord is find for a wait: paddings stepped over count as found too.
 func (c *Consumer) lookForRecord() bool {
 	from := c.pos
+	// The producer takes both lines away from us when it writes a record, the payload's and the descriptor's. Asked for
+	// before the descriptor is looked at, the first comes back together with the second and not after it.
+	mem.Prefetch(&c.slots[from&c.mask<<(c.slotShift&63)])
 	found, err := c.find()
 	return found || err != nil || c.pos != from // the caller asks again and gets the error
 }

@@ -81,6 +81,7 @@ func TestStores(t *testing.T) {
 	mem.StorePlain64(&w[0], 1<<63|1)
 	mem.StoreRelease64(&w[2], 1<<62|2)
 	assert.Equal(t, []uint64{1<<63 | 1, 0, 1<<62 | 2}, []uint64{w[0].Load(), w[1].Load(), w[2].Load()})
+	mem.Prefetch(&mem.AlignedBytes(8)[3])
 	mem.Pause(0)
 	mem.Pause(3)
 }

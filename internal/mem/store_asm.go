@@ -10,6 +10,11 @@ import "sync/atomic"
 //go:noescape
 func StoreRelease64(p *atomic.Uint64, v uint64)
 
+// Prefetch asks the processor for the cache line at p, to be read soon, without waiting for it.
+//
+//go:noescape
+func Prefetch(p *byte)
+
 // Pause tells the processor n times that this is a spin loop: about 25 ns each on recent x86, a few on arm64.
 //
 //go:noescape

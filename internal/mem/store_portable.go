@@ -15,6 +15,9 @@ func StoreRelease64(p *atomic.Uint64, v uint64) { p.Store(v) }
 // release store by the same goroutine.
 func StorePlain64(p *atomic.Uint64, v uint64) { p.Store(v) }
 
+// Prefetch does nothing: Go offers no portable hint.
+func Prefetch(*byte) {}
+
 // Pause passes a moment of a spin loop: Go offers no portable processor hint, so it counts.
 func Pause(n uint32) {
 	for range n {
