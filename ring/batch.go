@@ -17,8 +17,9 @@ type batch struct {
 }
 
 // SendBatch sends copies of msgs as one record each, in order, and returns how many are committed. Records become
-// visible together as far as space allows: one atomic store publishes all that fit. When space runs out, what is in
-// hand is published and SendBatch waits. All lengths are checked first, so [ErrTooLarge] means n = 0; the other
+// visible together: one atomic store publishes all that fit into an eighth of the ring (64 slots at least), so that the
+// consumer of a larger batch works while the rest is written. When space runs out, what is in hand is published and
+// SendBatch waits. All lengths are checked first, so [ErrTooLarge] means n = 0; the other
 // errors are those of [Producer.Send], and the first n messages have been sent then.
 func (p *Producer) SendBatch(ctx context.Context, msgs [][]byte) (n int, err error) {
 	if err := ctx.Err(); err != nil {
@@ -50,6 +51,11 @@ func (p *Producer) SendBatch(ctx context.Context, msgs [][]byte) (n int, err err
 func (p *Producer) sendPart(msgs [][]byte) (n int, err error) {
 	b := batch{end: p.pos}
 	for _, msg := range msgs {
+		if b.end-p.pos >= p.partSlots {
+			p.flush(&b)
+			n += b.count
+			b = batch{end: p.pos}
+		}
 		// One slot that is known to be free needs no further question; anything else does.
 		var skip uint64
 		need := uint64(1)
@@ -64,7 +70,7 @@ func (p *Producer) sendPart(msgs [][]byte) (n int, err error) {
 		p.add(&b, msg, skip, need)
 	}
 	p.flush(&b)
-	return b.count, err
+	return n + b.count, err
 }
 
 // add writes a record, and the padding before it, behind what is in hand.

@@ -14,6 +14,7 @@ type shape struct {
 	slotMask  uint64 // S − 1
 	slotBytes int
 	maxRecord int
+	partSlots uint64 // of a batch that are published at once
 	hotSlots  uint64 // after so many slots a producer sees whether to go back to the front; 0: never
 	slotShift uint8  // always used with & 63, so that the compiler needs no test for longer shifts
 	lapShift  uint8
@@ -40,6 +41,7 @@ func makeShape(producerRegion []byte, g Geometry) shape {
 		slotMask:  uint64(g.SlotBytes - 1),
 		slotBytes: g.SlotBytes,
 		maxRecord: g.MaxRecord(),
+		partSlots: max(64, uint64(g.Slots)/8),
 		hotSlots:  hotSlots(g),
 		slotShift: g.slotShift(),
 		lapShift:  g.lapShift(),
