@@ -17,8 +17,8 @@
 //
 // # Leaks
 //
-// Main compares file descriptors, mappings and /dev/shm entries named shmwire, and goroutines before and after the
-// tests, and fails the run with exit status 1 naming what is left. Files and mappings are checked on Linux only.
+// Main compares file descriptors, mappings and /dev/shm entries named shmwire or .shmwire (half-built ones), and
+// goroutines before and after the tests, and fails the run with exit status 1 naming what is left. Files and mappings are checked on Linux only.
 //
 // # Environment
 //
