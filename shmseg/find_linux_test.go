@@ -10,8 +10,8 @@ import (
 	"testing"
 
 	"github.com/shmwire/shmwire/internal/mem"
-	"github.com/shmwire/shmwire/internal/sys"
 	"github.com/shmwire/shmwire/internal/shmtest"
+	"github.com/shmwire/shmwire/internal/sys"
 	"github.com/shmwire/shmwire/shmseg"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
