@@ -68,7 +68,7 @@ func TestEverythingAtOnceWithClose(t *testing.T) {
 	shmtest.Watchdog(t, time.Minute)
 	ends := append([]error{net.ErrClosed}, io.EOF, io.ErrClosedPipe, os.ErrDeadlineExceeded, context.Canceled)
 	seed := shmtest.Rand(t)
-	spin := kind{"shm-spin", shmwire.SharedMemory, shmwire.Config{Wait: shmwire.WaitSpin, RingBytes: 4096}}
+	spin := kind{"shm-spin", wished, shmwire.Config{Wait: shmwire.WaitSpin, RingBytes: 4096}}
 	for _, k := range append(kinds[:len(kinds):len(kinds)], spin) {
 		t.Run(k.name, func(t *testing.T) {
 			for range 3 {
@@ -192,8 +192,9 @@ func TestLastUserFrees(t *testing.T) {
 // TestPanicInACallKeepsTheConnectionClosable: who recovers from a misuse can still close.
 func TestPanicInACallKeepsTheConnectionClosable(t *testing.T) {
 	onEachKind(t, func(t *testing.T, a, _ *shmwire.Conn) {
-		assert.Panics(t, func() { _ = a.Send(nil, nil) })       //nolint:staticcheck // the point
-		assert.Panics(t, func() { _, _ = a.Receive(nil, nil) }) //nolint:staticcheck // the point
+		var none context.Context
+		assert.Panics(t, func() { _ = a.Send(none, nil) })
+		assert.Panics(t, func() { _, _ = a.Receive(none, nil) })
 		closed := inBackground(func() (int, error) { return 0, a.Close() })
 		shmtest.Soon(t, closed, "Close")
 	})

@@ -161,6 +161,6 @@ func TestBudgetIsGivenBackWhateverHappens(t *testing.T) {
 		require.NoError(t, err)
 		defer c.Close()
 		transport, _ := c.Transport()
-		return transport == shmwire.SharedMemory
+		return transport == wished
 	})
 }

@@ -34,11 +34,11 @@ func TestSidesThatWishDifferentSlots(t *testing.T) {
 
 // TestAllWaysOfWaitingMeet: every way of waiting against every other, with deadlines moved all the time.
 func TestAllWaysOfWaitingMeet(t *testing.T) {
-	shmtest.Watchdog(t, time.Minute)
 	waits := []shmwire.Wait{shmwire.WaitAdaptive, shmwire.WaitPoller, shmwire.WaitFutex, shmwire.WaitSpin}
 	for _, wa := range waits {
 		for _, wb := range waits {
 			t.Run(fmt.Sprint(wa, " ", wb), func(t *testing.T) {
+				shmtest.Watchdog(t, time.Minute) // over the socket each takes the five seconds of a lingering Close
 				ln, path := mustListen(t, &shmwire.Config{Wait: wa, RingBytes: 4096})
 				a, err := shmwire.Dial(bg, path, &shmwire.Config{Wait: wb, RingBytes: 4096})
 				require.NoError(t, err)

@@ -25,10 +25,10 @@ func TestMain(m *testing.M) {
 
 // kinds are the transports and ways of waiting that every Conn test runs on.
 var kinds = []kind{
-	{"shm", shmwire.SharedMemory, shmwire.Config{}},
-	{"shm-poller", shmwire.SharedMemory, shmwire.Config{Wait: shmwire.WaitPoller}},
-	{"shm-futex", shmwire.SharedMemory, shmwire.Config{Wait: shmwire.WaitFutex}},
-	{"shm-small", shmwire.SharedMemory, shmwire.Config{RingBytes: 4096, SlotBytes: 16}},
+	{"shm", wished, shmwire.Config{}},
+	{"shm-poller", wished, shmwire.Config{Wait: shmwire.WaitPoller}},
+	{"shm-futex", wished, shmwire.Config{Wait: shmwire.WaitFutex}},
+	{"shm-small", wished, shmwire.Config{RingBytes: 4096, SlotBytes: 16}},
 	{"socket", shmwire.UnixSocket, shmwire.Config{SocketOnly: true}},
 	{"socket-small", shmwire.UnixSocket, shmwire.Config{SocketOnly: true, RingBytes: 4096, SlotBytes: 16}},
 }

@@ -149,7 +149,6 @@ type scribbler struct {
 	h                          *byHand
 	rnd                        *rand.Rand
 	producer, consumer, theirs []byte
-	position                   uint64
 }
 
 func (s *scribbler) ring() {

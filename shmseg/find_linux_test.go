@@ -10,6 +10,7 @@ import (
 	"testing"
 
 	"github.com/shmwire/shmwire/internal/mem"
+	"github.com/shmwire/shmwire/internal/shmtest"
 	"github.com/shmwire/shmwire/internal/sys"
 	"github.com/shmwire/shmwire/shmseg"
 	"github.com/stretchr/testify/assert"
@@ -295,6 +296,7 @@ func TestPreambleOfAnotherVersion(t *testing.T) {
 }
 
 func TestGuard(t *testing.T) {
+	shmtest.NeedsFaultAddresses(t)
 	_, path := segmentFile(t, 64<<10)
 	p, err := shmseg.PeekFile(path)
 	require.NoError(t, err)

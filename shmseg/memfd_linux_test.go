@@ -218,10 +218,14 @@ func TestPrefaultTakesTheMemoryAtOnce(t *testing.T) {
 		return st.Blocks * 512
 	}
 	sparse := mustCreate(t, shmseg.MemfdOptions{Regions: []int{size}})
-	full := mustCreate(t, shmseg.MemfdOptions{Regions: []int{size}, Prefault: true})
 	old := &sys.Table{Populate: func([]byte) error { return sys.EINVAL }}
 	reserved := mustCreate(t, shmseg.MemfdOptions{Regions: []int{size}, Prefault: true, Sys: old})
 	assert.Less(t, taken(sparse), int64(size))
-	assert.GreaterOrEqual(t, taken(full), int64(size))
 	assert.GreaterOrEqual(t, taken(reserved), int64(size), "without MADV_POPULATE_WRITE")
+	const noSuchAdvice = 4711
+	if unix.Madvise(sparse.Bytes(), noSuchAdvice) == nil {
+		t.Skip("madvise says yes to everything and does nothing: qemu-user takes it for a hint")
+	}
+	full := mustCreate(t, shmseg.MemfdOptions{Regions: []int{size}, Prefault: true})
+	assert.GreaterOrEqual(t, taken(full), int64(size))
 }

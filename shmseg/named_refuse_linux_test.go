@@ -307,6 +307,7 @@ func faultsPanic() bool {
 
 // Somebody who may write the file truncates it while it is mapped.
 func TestTruncatedWhileMapped(t *testing.T) {
+	shmtest.NeedsFaultAddresses(t)
 	dir := shmDir(t)
 	s := mustNamed(t, "cut", shmseg.NamedOptions{Dir: dir, Regions: []int{64, 1 << 16}})
 	path := filepath.Join(dir, "shmwire.cut")
@@ -338,6 +339,7 @@ func TestTruncatedWhileMapped(t *testing.T) {
 
 // The guard is for one segment's truncated memory and for nothing else.
 func TestGuardLetsOtherFaultsThrough(t *testing.T) {
+	shmtest.NeedsFaultAddresses(t)
 	dir := shmDir(t)
 	mine := mustNamed(t, "mine", shmseg.NamedOptions{Dir: dir, Regions: []int{64}})
 	other := mustNamed(t, "other", shmseg.NamedOptions{Dir: dir, Regions: []int{64}})

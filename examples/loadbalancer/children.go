@@ -29,13 +29,27 @@ type child struct {
 	err    error // as [exec.Cmd.Wait] returns it
 }
 
-// startChild starts a child and waits until it has announced its address.
-func startChild(name string, stderr io.Writer, args ...string) (*child, error) {
+// runnerEnv names an environment variable that tests of another architecture set to the command that its programs are
+// run with, such as "qemu-aarch64".
+const runnerEnv = "SHMTEST_RUNNER"
+
+// selfCommand returns the command that executes this program again with args.
+func selfCommand(args ...string) (*exec.Cmd, error) {
 	exe, err := os.Executable()
 	if err != nil {
 		return nil, fmt.Errorf("find this program: %w", err)
 	}
-	cmd := exec.Command(exe, args...)
+	words := append(strings.Fields(os.Getenv(runnerEnv)), exe)
+	words = append(words, args...)
+	return exec.Command(words[0], words[1:]...), nil
+}
+
+// startChild starts a child and waits until it has announced its address.
+func startChild(name string, stderr io.Writer, args ...string) (*child, error) {
+	cmd, err := selfCommand(args...)
+	if err != nil {
+		return nil, err
+	}
 	cmd.Stderr = stderr
 	cmd.WaitDelay = graceTime
 	lifeline, err := cmd.StdinPipe()

@@ -34,14 +34,6 @@ func TestMain(m *testing.M) {
 	})
 }
 
-// needsServers skips where the example cannot execute the test binary.
-func needsServers(t *testing.T) {
-	t.Helper()
-	if os.Getenv("SHMTEST_RUNNER") != "" {
-		t.Skip("the example executes itself without the runner of another architecture")
-	}
-}
-
 // socketsHere makes dir the place for the example's sockets and returns it.
 func socketsHere(t *testing.T) string {
 	t.Helper()
@@ -51,7 +43,6 @@ func socketsHere(t *testing.T) string {
 }
 
 func TestRunComparesTheTransports(t *testing.T) {
-	needsServers(t)
 	dir := socketsHere(t)
 	var stdout, stderr bytes.Buffer
 	status := run([]string{"-duration", "1s"}, &stdout, &stderr)
@@ -100,7 +91,6 @@ func tableRows(t *testing.T, out string) []printedRow {
 }
 
 func TestRunNoticesAWrongByte(t *testing.T) {
-	needsServers(t)
 	tests := []struct{ corrupt, want string }{
 		{"page", `^loadbalancer: shmwire: GET /page/\d+: 200 OK from app-[12]: byte \d+ of \d+ is 0x\w\w, want 0x\w\w: a wrong answer\b`},
 		{"echo", `^loadbalancer: shmwire: POST /echo: 200 OK from app-[12]: byte 524288 of 1048576 is 0x\w\w, want 0x\w\w: a wrong answer\b`},
@@ -170,7 +160,6 @@ func TestRunServerRefusesBadFlags(t *testing.T) {
 }
 
 func TestStartChildSaysWhyTheServerDoesNotStart(t *testing.T) {
-	needsServers(t)
 	var stderr bytes.Buffer
 	addr := filepath.Join(t.TempDir(), strings.Repeat("x", 200))
 	_, err := startChild("app-1", &stderr, serverRole, "-transport", "unix", "-addr", addr)
@@ -181,7 +170,6 @@ func TestStartChildSaysWhyTheServerDoesNotStart(t *testing.T) {
 // TestListenKeepsServing asks a balancer that has printed its table for a page, ends it by a signal that it handles, and
 // finds nothing left.
 func TestListenKeepsServing(t *testing.T) {
-	needsServers(t)
 	if runtime.GOOS == "windows" {
 		t.Skip("a process cannot send itself Ctrl-C there")
 	}
@@ -234,7 +222,6 @@ func getPage(t *testing.T, url string) string {
 }
 
 func TestInterruptEndsTheRun(t *testing.T) {
-	needsServers(t)
 	needsProc(t)
 	dir := socketsHere(t)
 	p := shmtest.Child(t, "loadbalancer", "-duration", "10m")
@@ -250,7 +237,6 @@ func TestInterruptEndsTheRun(t *testing.T) {
 }
 
 func TestServersEndWithTheirParent(t *testing.T) {
-	needsServers(t)
 	needsProc(t)
 	socketsHere(t)
 	p := shmtest.Child(t, "loadbalancer", "-duration", "10m")
@@ -366,7 +352,6 @@ func TestDifference(t *testing.T) {
 
 // TestMeasureWantsItsTransport lets a hop run over something else than was promised.
 func TestMeasureWantsItsTransport(t *testing.T) {
-	needsServers(t)
 	socketsHere(t)
 	logger := log.New(io.Discard, "", 0)
 	front, err := openFront("", logger)

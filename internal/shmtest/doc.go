@@ -17,8 +17,14 @@
 //
 // # Leaks
 //
-// Main compares file descriptors, mappings and /dev/shm entries named shmwire, and goroutines before and after the
-// tests, and fails the run with exit status 1 naming what is left. Files and mappings are checked on Linux only.
+// Main compares file descriptors, mappings, goroutines, and /dev/shm entries named shmwire or .shmwire (still being
+// built) before and after the tests, and fails the run with exit status 1 naming what is left. Files and mappings are
+// checked on Linux only.
+//
+// # Emulators
+//
+// With SHMTEST_RUNNER set, tests of another architecture run the same, all their processes under the runner. Where
+// qemu-user does not do as the kernel does, NeedsX skips the one case, or XIs tells it to ask for less.
 //
 // # Environment
 //

@@ -16,7 +16,8 @@ func systemLeaks() map[string]leakCase {
 		"file":            {make: leakFile, want: "file descriptor"},
 		"socket":          {make: leakSocket, want: "file descriptor"},
 		"mapping":         {make: leakMapping, want: "mapping"},
-		"segment":         {make: leakSegment, want: "segment"},
+		"segment":         {make: leakSegment("shmwire-segment"), want: "segment"},
+		"half-a-segment":  {make: leakSegment(".shmwire-segment"), want: "segment"},
 		"others'-segment": {prepare: holdSegment, make: showSegment},
 	}
 }
@@ -45,8 +46,10 @@ func leakMapping(t *testing.T, _ string) {
 	require.NoError(t, f.Close())
 }
 
-func leakSegment(t *testing.T, dir string) {
-	require.NoError(t, os.WriteFile(filepath.Join(dir, "shmwire-segment"), nil, 0o600))
+func leakSegment(name string) func(t *testing.T, dir string) {
+	return func(t *testing.T, dir string) {
+		require.NoError(t, os.WriteFile(filepath.Join(dir, name), nil, 0o600))
+	}
 }
 
 // holdSegment holds a file open that showSegment turns into a segment of another process.

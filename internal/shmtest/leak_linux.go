@@ -58,8 +58,12 @@ func ourMappings() ([]string, error) {
 	return ours, nil
 }
 
+// ourSegments returns the files of segments, those that are still being built under a temporary name included.
 func ourSegments() ([]string, error) {
-	return filepath.Glob(filepath.Join(cmp.Or(os.Getenv(shmDirEnv), "/dev/shm"), segmentName+"*"))
+	dir := cmp.Or(os.Getenv(shmDirEnv), "/dev/shm")
+	ready, err1 := filepath.Glob(filepath.Join(dir, segmentName+"*"))
+	building, err2 := filepath.Glob(filepath.Join(dir, "."+segmentName+"*"))
+	return append(ready, building...), errors.Join(err1, err2)
 }
 
 // abandoned leaves out the segments that another process holds open or mapped: packages are tested in parallel, and

@@ -2,9 +2,11 @@ package shmtest_test
 
 import (
 	"errors"
+	"fmt"
 	"maps"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"runtime"
 	"strings"
 	"testing"
@@ -101,11 +103,25 @@ func TestOtherRunsAreLeftAlone(t *testing.T) {
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
-			out, status := runSelf(t, "", tt.args...)
+			out, status := runSelf(t, runnableName(t), tt.args...)
 			assert.Zero(t, status, out)
 			assert.Contains(t, out, tt.want)
 		})
 	}
+}
+
+// runnableName returns the environment that lets a fuzzing test execute itself, as it does by the name it was started
+// by, also where that needs the runner: qemu-user gives the program another name then, that of a script.
+func runnableName(t *testing.T) string {
+	t.Helper()
+	runner := os.Getenv("SHMTEST_RUNNER")
+	if runner == "" {
+		return ""
+	}
+	script := filepath.Join(t.TempDir(), "self")
+	text := fmt.Sprintf("#!/bin/sh\nexec %s %q \"$@\"\n", runner, os.Args[0])
+	require.NoError(t, os.WriteFile(script, []byte(text), 0o700))
+	return "QEMU_ARGV0=" + script
 }
 
 // FuzzLength exists to be fuzzed by TestOtherRunsAreLeftAlone.

@@ -16,17 +16,23 @@ func patience() time.Duration {
 	if d, err := time.ParseDuration(os.Getenv(patienceEnv)); err == nil {
 		return d
 	}
-	if os.Getenv(runnerEnv) != "" {
-		return time.Minute // an emulated child starts slowly
-	}
-	return 10 * time.Second
+	return 10 * time.Second * slowness()
 }
 
-// Watchdog ends the process with exit status 2 and the stacks of all goroutines unless the test ends within d. It is
-// for tests that may hang where no channel can be watched.
+// slowness returns how many times as long as usual things may take: emulated processes start slowly.
+func slowness() time.Duration {
+	if os.Getenv(runnerEnv) != "" {
+		return 6
+	}
+	return 1
+}
+
+// Watchdog ends the process with exit status 2 and the stacks of all goroutines unless the test ends within d (six
+// times that under an emulator). It is for tests that may hang where no channel can be watched.
 func Watchdog(t testing.TB, d time.Duration) {
 	t.Helper()
 	name := t.Name()
+	d *= slowness()
 	timer := time.AfterFunc(d, func() {
 		fmt.Fprintf(os.Stderr, "shmtest: watchdog: %s still runs after %v\n%s", name, d, goroutines())
 		os.Exit(2)

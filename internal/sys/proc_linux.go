@@ -22,9 +22,21 @@ func PIDNamespace() (uint64, error) {
 
 // startTime reads the start time of /proc/name, where name is a PID or "self".
 func startTime(name string) (uint64, error) {
-	text, err := os.ReadFile("/proc/" + name + "/stat")
+	if name == "self" {
+		pid, err := os.Readlink("/proc/self") // as this /proc counts
+		if err != nil {
+			return 0, err
+		}
+		name = pid
+	}
+	text, err := os.ReadFile(statPath(name))
 	if err != nil {
 		return 0, err
 	}
 	return parseStartTime(text)
 }
+
+// statPath returns the file that says of the process pid what /proc/PID/stat says, of its first thread. That one is not
+// asked because qemu-user answers a process that reads its own with a start time that it made up, which is not the one
+// that all others see.
+func statPath(pid string) string { return "/proc/" + pid + "/task/" + pid + "/stat" }
