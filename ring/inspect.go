@@ -139,8 +139,8 @@ func newInspector(producer, consumer []byte, g Geometry) (*inspector, error) {
 // look makes one snapshot. What it finds wrong counts only if nothing has moved from its beginning to its end: until
 // the consumer publishes a new position, the producer cannot touch a descriptor between the two (I5).
 func (in *inspector) look() Snapshot {
+	before := in.marks() // before anything else is read: what is read must not be older
 	s := Snapshot{Geometry: in.g, Producer: side(in.producer), Consumer: side(in.consumer)}
-	before := in.marks()
 	switch {
 	case in.producer != nil && in.consumer != nil:
 		s.Consumer.Position = in.consumerPosition(s.Producer, s.Consumer)
