@@ -105,7 +105,7 @@ func TestWatchdog(t *testing.T) {
 	shmtest.Watchdog(t, time.Hour) // this one does nothing
 	out, status := runSelf(t, "SHMTEST_BITTEN=1", "-test.run=^TestBitten$")
 	assert.Equal(t, 2, status)
-	assert.Contains(t, out, "watchdog: TestBitten still runs after 1ms")
+	assert.Regexp(t, `watchdog: TestBitten still runs after \d+ms`, out) // longer under an emulator
 	assert.Contains(t, out, "shmtest_test.TestBitten(", "stacks of all goroutines")
 }
 
