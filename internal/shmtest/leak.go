@@ -12,8 +12,9 @@ import (
 )
 
 // settle is how long something may stay after the tests before it counts as left behind: goroutines end
-// asynchronously, and the kernel tears a dead child's mappings down after the child is reaped.
-const settle = 2 * time.Second
+// asynchronously, the kernel tears a dead child's mappings down after the child is reaped, and a connection over the
+// socket that was closed while its peer did not read lingers for five seconds.
+const settle = 7 * time.Second
 
 // segmentName is the mark that every segment of this module carries in its name.
 const segmentName = "shmwire"
