@@ -32,6 +32,7 @@ func TestHandshakeBetweenProcesses(t *testing.T) {
 		t.Run("child says "+role, func(t *testing.T) {
 			s := mustStore(t)
 			ours, child := withChild(t, "shake", role, "")
+			require.Equal(t, "ready", child.Line())
 			o := shmtest.Soon(t, shake(ours, params(s)), "handshake")
 			require.NoError(t, o.err)
 			assert.Equal(t, fallback.Cred{PID: child.PID(), UID: os.Geteuid(), GID: os.Getegid(), Known: true}, o.Peer)
@@ -53,6 +54,7 @@ func TestHandshakeWithAnotherUser(t *testing.T) {
 	}
 	s := mustStore(t)
 	ours, child := withChild(t, "shake", "begin", "4711")
+	require.Equal(t, "ready", child.Line(), "only then do the handshake's five seconds begin")
 	o := shmtest.Soon(t, shake(ours, params(s)), "handshake")
 	require.NoError(t, o.err, "the child says: %v", o)
 	assert.Equal(t, fallback.Cred{PID: child.PID(), UID: 4711, GID: 4711, Known: true}, o.Peer)

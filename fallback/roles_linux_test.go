@@ -8,6 +8,7 @@ import (
 	"net"
 	"os"
 	"path/filepath"
+	"runtime"
 	"strconv"
 	"syscall"
 	"time"
@@ -46,8 +47,21 @@ func failed(err error) int {
 	return 1
 }
 
+// thisThreadAs makes the calling goroutine's thread, which it keeps, one of another user: it alone is asked who it is.
+// To change all threads at once, as package syscall does, Go interrupts them, which an emulator may not survive.
+func thisThreadAs(uid int) error {
+	runtime.LockOSThread()
+	id := uintptr(uid)
+	for _, call := range []uintptr{syscall.SYS_SETRESGID, syscall.SYS_SETRESUID} {
+		if _, _, errno := syscall.RawSyscall(call, id, id, id); errno != 0 {
+			return os.NewSyscallError("setresid", errno)
+		}
+	}
+	return nil
+}
+
 // shakeAs shakes hands over descriptor 3 as the user args[1] (empty: as it is), answering if args[0] says so, and
-// prints what came of it. It stays until its parent has seen enough.
+// prints that it is ready and then what came of it. It stays until its parent has seen enough.
 func shakeAs(args []string) int {
 	s, err := newStore(2)
 	if err != nil {
@@ -58,7 +72,7 @@ func shakeAs(args []string) int {
 		if err != nil {
 			return failed(err)
 		}
-		if err := errors.Join(syscall.Setresgid(uid, uid, uid), syscall.Setresuid(uid, uid, uid)); err != nil {
+		if err := thisThreadAs(uid); err != nil {
 			return failed(err)
 		}
 	}
@@ -68,6 +82,7 @@ func shakeAs(args []string) int {
 	}
 	p := params(s)
 	p.Answer = args[0] == "answer"
+	fmt.Println("ready")
 	r, err := fallback.Handshake(uc, p)
 	if err != nil {
 		return failed(err)
@@ -241,7 +256,7 @@ func dialAs(args []string) int {
 	if err != nil {
 		return failed(err)
 	}
-	if err := syscall.Setresuid(uid, uid, uid); err != nil {
+	if err := thisThreadAs(uid); err != nil {
 		return failed(err)
 	}
 	c, err := net.Dial("unix", args[0])
