@@ -5,7 +5,6 @@ import (
 	"fmt"
 	"io"
 	"os"
-	"sync/atomic"
 
 	"github.com/shmwire/shmwire/internal/mem"
 )
@@ -24,9 +23,9 @@ type Consumer struct {
 	ringer
 	state uint8
 
-	position *atomic.Uint64 // written by: this handle
-	closing  *atomic.Uint64 // the producer's closed word; written by: the producer
-	closed   *atomic.Uint64 // written by: this handle
+	position *mem.Word64 // written by: this handle
+	closing  *mem.Word64 // the producer's closed word; written by: the producer
+	closed   *mem.Word64 // written by: this handle
 
 	sleeper
 	drainEnd uint64 // with handleDraining: nothing that ends behind it is delivered
@@ -34,7 +33,7 @@ type Consumer struct {
 
 	stats  Stats
 	shared uint64
-	words  []atomic.Uint64
+	words  []mem.Word64
 }
 
 // NewConsumer returns the consumer of the ring whose consumer region is own, which this process may write, and whose

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"math"
-	"sync/atomic"
 
 	"github.com/shmwire/shmwire/internal/mem"
 )
@@ -238,7 +237,7 @@ func (in *inspector) walk(from uint64, p *Side) walked {
 	return w
 }
 
-func (in *inspector) word(at uint64) *atomic.Uint64 { return &in.walker.descs[at&in.walker.mask] }
+func (in *inspector) word(at uint64) *mem.Word64 { return &in.walker.descs[at&in.walker.mask] }
 
 // check bounds descriptor d at position at as the consumer does, and by the slots that are free for it (I2).
 func (in *inspector) check(at, d, free uint64) (uint64, *CorruptError) {

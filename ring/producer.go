@@ -6,7 +6,6 @@ import (
 	"io"
 	"math"
 	"os"
-	"sync/atomic"
 
 	"github.com/shmwire/shmwire/internal/mem"
 )
@@ -22,11 +21,11 @@ type Producer struct {
 	ringer
 	state uint8
 
-	cons     uint64         // last valid position of the consumer
-	rewindAt uint64         // when pos gets here, see whether to go back to the front; limit stops here too
-	consumer *atomic.Uint64 // written by: the consumer
-	closing  *atomic.Uint64 // the consumer's closed word; written by: the consumer
-	closed   *atomic.Uint64 // written by: this handle
+	cons     uint64      // last valid position of the consumer
+	rewindAt uint64      // when pos gets here, see whether to go back to the front; limit stops here too
+	consumer *mem.Word64 // written by: the consumer
+	closing  *mem.Word64 // the consumer's closed word; written by: the consumer
+	closed   *mem.Word64 // written by: this handle
 
 	open claim
 	sleeper
@@ -35,7 +34,7 @@ type Producer struct {
 
 	stats  Stats // the fields counted here; see Stats
 	shared uint64
-	words  []atomic.Uint64
+	words  []mem.Word64
 }
 
 // NewProducer returns the producer of the ring whose producer region is own, which this process may write, and whose

@@ -1,16 +1,12 @@
 package ring
 
-import (
-	"sync/atomic"
-
-	"github.com/shmwire/shmwire/internal/mem"
-)
+import "github.com/shmwire/shmwire/internal/mem"
 
 // ringer is the waking half of a handle (I8). It only ever reads the other side's parks word.
 type ringer struct {
-	parks    *atomic.Uint64 // written by: the other side, before it sleeps
-	rung     uint64         // the last announcement answered; private, and written only after the answer
-	fenced   bool           // the other side may sleep
+	parks    *mem.Word64 // written by: the other side, before it sleeps
+	rung     uint64      // the last announcement answered; private, and written only after the answer
+	fenced   bool        // the other side may sleep
 	doorbell Doorbell
 	rings    uint64 // for Stats
 }
@@ -26,7 +22,7 @@ func makeRinger(cfg *Config, peer []byte) ringer {
 //
 // The store publishes everything written before it; its counterpart is the other side's load of w (Consumer.lookHere,
 // Producer.space). Against a sleeper the store must also come before the load of parks, which sync/atomic guarantees.
-func (r *ringer) publish(w *atomic.Uint64, v uint64) {
+func (r *ringer) publish(w *mem.Word64, v uint64) {
 	if !r.fenced {
 		mem.StoreRelease64(w, v)
 		return

@@ -1,14 +1,10 @@
 package ring
 
-import (
-	"sync/atomic"
-
-	"github.com/shmwire/shmwire/internal/mem"
-)
+import "github.com/shmwire/shmwire/internal/mem"
 
 // shape is what both handles keep privately of the ring's form (I1), with the words and bytes that it leads to.
 type shape struct {
-	descs     []atomic.Uint64
+	descs     []mem.Word64
 	slots     []byte
 	mask      uint64 // N − 1
 	slotMask  uint64 // S − 1

@@ -1,10 +1,6 @@
 package ring
 
-import (
-	"sync/atomic"
-
-	"github.com/shmwire/shmwire/internal/mem"
-)
+import "github.com/shmwire/shmwire/internal/mem"
 
 // Stats counts what a handle has done since it was made.
 type Stats struct {
@@ -23,7 +19,7 @@ const statsWords = 8
 
 // shareStats copies s to the stats words of the handle's own region, for inspectors. Each word has one writer and means
 // something by itself, so their order does not matter.
-func shareStats(words []atomic.Uint64, s *Stats) {
+func shareStats(words []mem.Word64, s *Stats) {
 	for i, v := range [statsWords]uint64{s.Records, s.Bytes, s.Skips, s.Waits, s.Parks, s.Rings, s.HighWater, s.Position} {
 		mem.StoreRelease64(&words[i], v)
 	}

@@ -4,7 +4,6 @@ import (
 	"context"
 	"fmt"
 	"runtime"
-	"sync/atomic"
 	"time"
 
 	"github.com/shmwire/shmwire/internal/mem"
@@ -19,8 +18,8 @@ const (
 
 // sleeper is the waiting half of a handle: it announces sleeps in the handle's own region (I7) and nowhere else.
 type sleeper struct {
-	parks    *atomic.Uint64 // written by: this handle; read by: the other side, to decide whether to ring
-	sleeping *atomic.Uint32 // written by: this handle; read by: inspectors
+	parks    *mem.Word64 // written by: this handle; read by: the other side, to decide whether to ring
+	sleeping *mem.Word32 // written by: this handle; read by: inspectors
 
 	share     func()      // copies the statistics for inspectors, who see a sleeper exactly
 	look      func() bool // whether what is waited for has come, or anything else that the caller must hear of

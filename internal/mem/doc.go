@@ -1,7 +1,7 @@
 // Package mem gives checked, typed access to the shared words of a segment.
 //
 // A segment arrives as a []byte, so the compiler knows nothing of the words in it. [Uint64At], [Uint32At] and
-// [Uint64s] turn an offset into a *atomic.UintN after checking bounds and alignment; everything else in the module
+// [Uint64s] turn an offset into a [Word64] or [Word32] after checking bounds and alignment; everything else in the module
 // reads and writes shared words only through what they return. Offsets are our own layout constants, never numbers
 // that a peer wrote, so a bad one is a bug of this module and panics with the values.
 //

@@ -2,7 +2,7 @@
 
 #include "textflag.h"
 
-// func StoreRelease64(p *atomic.Uint64, v uint64)
+// func StoreRelease64(p *Word64, v uint64)
 // x86-TSO keeps stores in order and loads before later stores, so a MOV is a release store.
 TEXT ·StoreRelease64(SB), NOSPLIT, $0-16
 	MOVQ p+0(FP), AX

@@ -2,7 +2,7 @@
 
 #include "textflag.h"
 
-// func StoreRelease64(p *atomic.Uint64, v uint64)
+// func StoreRelease64(p *Word64, v uint64)
 TEXT ·StoreRelease64(SB), NOSPLIT, $0-16
 	MOVD p+0(FP), R0
 	MOVD v+8(FP), R1

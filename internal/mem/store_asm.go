@@ -2,13 +2,11 @@
 
 package mem
 
-import "sync/atomic"
-
 // StoreRelease64 stores v in *p so that everything this goroutine wrote before is visible to whoever loads v.
 // It does not order later loads: a store-load order needs p.Store.
 //
 //go:noescape
-func StoreRelease64(p *atomic.Uint64, v uint64)
+func StoreRelease64(p *Word64, v uint64)
 
 // Prefetch asks the processor for the cache line at p, to be read soon, without waiting for it.
 //

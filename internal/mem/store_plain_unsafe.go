@@ -3,12 +3,11 @@
 package mem
 
 import (
-	"sync/atomic"
 	"unsafe"
 )
 
 // StorePlain64 stores v in *p, whole but in no order: only for a word that nobody may look at before a later
 // release store by the same goroutine.
-func StorePlain64(p *atomic.Uint64, v uint64) {
+func StorePlain64(p *Word64, v uint64) {
 	*(*uint64)(unsafe.Pointer(p)) = v
 }

@@ -4,16 +4,15 @@ package mem
 
 import (
 	"runtime"
-	"sync/atomic"
 )
 
 // StoreRelease64 stores v in *p so that everything this goroutine wrote before is visible to whoever loads v.
 // It does not order later loads: a store-load order needs p.Store.
-func StoreRelease64(p *atomic.Uint64, v uint64) { p.Store(v) }
+func StoreRelease64(p *Word64, v uint64) { p.Store(v) }
 
 // StorePlain64 stores v in *p, whole but in no order: only for a word that nobody may look at before a later
 // release store by the same goroutine.
-func StorePlain64(p *atomic.Uint64, v uint64) { p.Store(v) }
+func StorePlain64(p *Word64, v uint64) { p.Store(v) }
 
 // Prefetch does nothing: Go offers no portable hint.
 func Prefetch(*byte) {}

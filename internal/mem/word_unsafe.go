@@ -2,7 +2,6 @@ package mem
 
 import (
 	"fmt"
-	"sync/atomic"
 	"unsafe"
 )
 
@@ -12,20 +11,20 @@ const LineBytes = 128
 
 // Uint64At returns the 64-bit word at byte offset off of b.
 // It panics if the word does not lie in b or is not 8-byte aligned in memory.
-func Uint64At(b []byte, off int) *atomic.Uint64 {
-	return (*atomic.Uint64)(at(b, off, 8, 1))
+func Uint64At(b []byte, off int) *Word64 {
+	return (*Word64)(at(b, off, 8, 1))
 }
 
 // Uint32At returns the 32-bit word at byte offset off of b.
 // It panics if the word does not lie in b or is not 4-byte aligned in memory.
-func Uint32At(b []byte, off int) *atomic.Uint32 {
-	return (*atomic.Uint32)(at(b, off, 4, 1))
+func Uint32At(b []byte, off int) *Word32 {
+	return (*Word32)(at(b, off, 4, 1))
 }
 
 // Uint64s returns the n 64-bit words that start at byte offset off of b.
 // It panics if they do not lie in b or are not 8-byte aligned in memory.
-func Uint64s(b []byte, off, n int) []atomic.Uint64 {
-	return unsafe.Slice((*atomic.Uint64)(at(b, off, 8, n)), n)
+func Uint64s(b []byte, off, n int) []Word64 {
+	return unsafe.Slice((*Word64)(at(b, off, 8, n)), n)
 }
 
 // Aligned reports whether b starts at a multiple of n bytes, a power of two.
