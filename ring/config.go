@@ -35,6 +35,11 @@ type Config struct {
 	// producer runs out of space for the first time, because zeroed memory says position 0.
 	Start uint64
 
+	// Resume says that the regions have been used before and that this handle goes on where its predecessor stopped: a
+	// producer behind the last record that is whole, a consumer at the position that was published last. Start is not
+	// looked at then. The default is false: the handle's own region is fresh.
+	Resume bool
+
 	// Doorbell wakes the other side. It may be nil only if PeerNeverParks.
 	Doorbell Doorbell
 
@@ -56,6 +61,34 @@ type Config struct {
 
 	// Timeout is asked before every sleep for its longest duration; negative means no limit, and so does a nil Timeout.
 	Timeout func() time.Duration
+
+	// Owner is the number that a producer of an MPSC ring goes by, 1 to [Owners]; 0 takes any that is free.
+	Owner int
+
+	// PID and StartTime are written beside the owner's number, for inspectors.
+	PID, StartTime uint64
+
+	// Hold gets the exclusive right to an owner number of an MPSC ring, which the operating system takes away from a
+	// process that dies; ok=false means that somebody has it. Release gives it back. Nil means that the table of owners
+	// alone decides: then a dead owner's number is lost.
+	Hold func(owner int) (release func(), ok bool, err error)
+
+	// ProvenDead reports whether nobody holds an owner number of an MPSC ring and nobody can commit under it any more. In
+	// doubt it says false: a claim of somebody who is only slow is never overruled. It is asked by the handle's goroutine,
+	// seldom while it runs and often while it waits. Nil means never.
+	ProvenDead func(owner int) bool
+
+	// OnStall is told, by the goroutine that waits, about a claim that holds the consumer of an MPSC ring up: once per
+	// sleep, and once in a while when spinning. Nil means nobody is.
+	OnStall func(Stall)
+}
+
+// Stall is a claim of an MPSC ring that has been neither committed nor aborted, and all that is behind it waits for it.
+type Stall struct {
+	Owner    int           // who made it
+	Position uint64        // where it starts
+	Slots    int           // how much it covers
+	Age      time.Duration // since this consumer found it there
 }
 
 func (cfg *Config) validate() error {

@@ -14,17 +14,27 @@ import (
 //
 //	producer region                              consumer region
 //	    0  header: magic version kind                0  header: magic version kind
-//	       slots slot-bytes start                       slots slot-bytes start
+//	       slots slot-bytes start tenure                slots slot-bytes start tenure
 //	  128  claim word (MPSC; zero in SPSC)         128  consumer position
 //	  256  parks u64 | sleeping u32                256  parks u64 | sleeping u32
 //	  384  doorbell u32                            384  doorbell u32
-//	  512  closed u64                              512  closed u64
-//	  640  stats, 32 words of 8 bytes              640  stats, 32 words of 8 bytes
-//	  896  owner table, 256 × 32 bytes (MPSC only) 896  end
+//	  512  closed u64 (MPSC: highest owner)        512  closed u64
+//	  640  stats, 32 words of 8 bytes (SPSC)       640  stats, 32 words of 8 bytes
+//	  896  owner table, 256 × 128 bytes (MPSC)     896  end
 //	    D  descriptors, N × 8 bytes, padded to a multiple of 128
 //	    E  slots, N × S bytes, padded to a multiple of 128
 //
-// In an SPSC ring D is 896; in an MPSC ring it is 896 + 256·32 = 9088.
+// In an SPSC ring D is 896; in an MPSC ring it is 896 + 256·128 = 33664. An entry of the owner table:
+//
+//	 0  generation << 1 | closed: 0 = never used; odd = free again; even = an owner, alive or dead
+//	 8  pid, for inspectors
+//	16  when that process started, for inspectors
+//	24  stats of the owner, as at 640 of an SPSC ring, 13 words
+//
+// The claim word describes the last claim, whose position is given modulo 2^38 (0 slots: there has been none):
+//
+//	bits  63 … 26        25 … 8        7 … 0
+//	      start (38)     slots (18)    owner (8)
 const (
 	HeaderOffset = 0 // both regions
 
@@ -32,8 +42,8 @@ const (
 	ProducerParksOffset    = 256 // u64, how often a producer announced that it sleeps; never reset
 	ProducerSleepingOffset = 264 // u32, how many sleep now; for inspectors only
 	ProducerDoorbellOffset = 384 // u32, the word that the producer rings: data has come
-	ProducerClosedOffset   = 512 // u64, 0 = open, else final position + 1
-	ProducerStatsOffset    = 640 // 32 u64 words, see [Stats]
+	ProducerClosedOffset   = 512 // u64, SPSC: 0 = open, else final position + 1; MPSC: the highest owner number used so far
+	ProducerStatsOffset    = 640 // SPSC: 32 u64 words, see [Stats]
 	ProducerOwnersOffset   = 896 // MPSC only: Owners+1 entries of OwnerBytes; entry 0 is unused
 
 	ConsumerPositionOffset = 128 // u64, everything before it has been given back
@@ -44,10 +54,12 @@ const (
 	ConsumerStatsOffset    = 640 // 32 u64 words, see [Stats]
 
 	Owners     = 255 // owner numbers of an MPSC ring are 1…Owners
-	OwnerBytes = 32  // generation and closed bit, pid, start time, one word to spare
+	OwnerBytes = 128 // generation and closed bit, pid, start time, stats
 
 	// ProducerDescriptorsOffset is where the descriptors of an SPSC ring start.
 	ProducerDescriptorsOffset = 896
+	// MPSCDescriptorsOffset is where the descriptors of an MPSC ring start.
+	MPSCDescriptorsOffset = ProducerOwnersOffset + (Owners+1)*OwnerBytes
 
 	consumerBytes = 896
 )
@@ -60,6 +72,7 @@ const (
 	headerSlots     = 16 // u64
 	headerSlotBytes = 24 // u64
 	headerStart     = 32 // u64
+	headerTenure    = 40 // u64, how many handles have been made on the region
 )
 
 // Values of a region header.
@@ -69,6 +82,8 @@ const (
 
 	KindSPSCProducer uint32 = 1
 	KindSPSCConsumer uint32 = 2
+	KindMPSCProducer uint32 = 3
+	KindMPSCConsumer uint32 = 4
 )
 
 // Limits of a [Geometry] and of a record.
@@ -87,6 +102,9 @@ const (
 type Geometry struct {
 	Slots     int // a power of two, [MinSlots] … [MaxSlots]
 	SlotBytes int // a power of two, [MinSlotBytes] … [MaxSlotBytes]
+
+	// MPSC says that many producers share the ring and its producer region, up to [Owners] at a time. The default is one.
+	MPSC bool
 }
 
 // GeometryError tells which field of a [Geometry] is impossible.
@@ -130,12 +148,28 @@ func (g Geometry) MaxRecord() int {
 }
 
 func (g Geometry) producerBytes() uint64 {
-	return ProducerDescriptorsOffset + lines(uint64(g.Slots)*8) + lines(uint64(g.Slots)*uint64(g.SlotBytes))
+	return uint64(g.DescriptorsOffset()) + lines(uint64(g.Slots)*8) + lines(uint64(g.Slots)*uint64(g.SlotBytes))
 }
 
-// slotsOffset returns where the slots of an SPSC ring start in the producer region.
-func (g Geometry) slotsOffset() int {
-	return ProducerDescriptorsOffset + int(lines(uint64(g.Slots)*8))
+// DescriptorsOffset returns where the descriptors start in the producer region.
+func (g Geometry) DescriptorsOffset() int {
+	if g.MPSC {
+		return MPSCDescriptorsOffset
+	}
+	return ProducerDescriptorsOffset
+}
+
+// SlotsOffset returns where the slots start in the producer region. g must be valid.
+func (g Geometry) SlotsOffset() int {
+	return g.DescriptorsOffset() + int(lines(uint64(g.Slots)*8))
+}
+
+// kinds returns what the headers of the two regions say.
+func (g Geometry) kinds() (producer, consumer uint32) {
+	if g.MPSC {
+		return KindMPSCProducer, KindMPSCConsumer
+	}
+	return KindSPSCProducer, KindSPSCConsumer
 }
 
 func (g Geometry) slotShift() uint8 { return uint8(bits.TrailingZeros(uint(g.SlotBytes))) }
@@ -162,12 +196,15 @@ func checkRegion(name string, b []byte, n int) ([]byte, error) {
 }
 
 // writeHeader describes the region for inspectors, magic last. Nobody relies on it: the other side may not have
-// written its own yet, and what a peer says about itself proves nothing.
-func writeHeader(region []byte, kind uint32, g Geometry, start uint64) {
+// written its own yet, and what a peer says about itself proves nothing. It returns the handle's tenure: handles on one
+// region are numbered, so that one finds out that it has been replaced.
+func writeHeader(region []byte, kind uint32, g Geometry, start uint64) (tenure uint64) {
 	mem.Uint32At(region, headerVersion).Store(Version)
 	mem.Uint32At(region, headerKind).Store(kind)
 	mem.Uint64At(region, headerSlots).Store(uint64(g.Slots))
 	mem.Uint64At(region, headerSlotBytes).Store(uint64(g.SlotBytes))
 	mem.Uint64At(region, headerStart).Store(start)
+	tenure = mem.Uint64At(region, headerTenure).Add(1)
 	mem.Uint64At(region, headerMagic).Store(Magic)
+	return tenure
 }

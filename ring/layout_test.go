@@ -28,7 +28,7 @@ func TestLayoutIsAsPublished(t *testing.T) {
 			ring.ConsumerPositionOffset, ring.ConsumerParksOffset, ring.ConsumerSleepingOffset,
 			ring.ConsumerDoorbellOffset, ring.ConsumerClosedOffset, ring.ConsumerStatsOffset,
 		})
-	assert.Equal(t, []int{255, 32}, []int{ring.Owners, ring.OwnerBytes})
+	assert.Equal(t, []int{255, 128, 33664}, []int{ring.Owners, ring.OwnerBytes, ring.MPSCDescriptorsOffset})
 	for _, tt := range []struct {
 		geo                           ring.Geometry
 		producer, consumer, maxRecord int

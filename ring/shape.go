@@ -28,10 +28,10 @@ func hotSlots(g Geometry) uint64 {
 }
 
 func makeShape(producerRegion []byte, g Geometry) shape {
-	at := g.slotsOffset()
+	at := g.SlotsOffset()
 	end := at + g.Slots*g.SlotBytes
 	return shape{
-		descs:     mem.Uint64s(producerRegion, ProducerDescriptorsOffset, g.Slots),
+		descs:     mem.Uint64s(producerRegion, g.DescriptorsOffset(), g.Slots),
 		slots:     producerRegion[at:end:end],
 		mask:      uint64(g.Slots - 1),
 		slotMask:  uint64(g.SlotBytes - 1),
