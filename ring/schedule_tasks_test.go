@@ -1,0 +1,266 @@
+//go:build shmsteps
+
+package ring_test
+
+import (
+	"errors"
+	"fmt"
+	"iter"
+	"math/rand/v2"
+	"runtime/debug"
+	"time"
+)
+
+// A schedule runs a few tasks on the real ring, one step at a time: every access to a shared word is a step, and who
+// makes the next one is drawn from a seeded source. Tasks are coroutines, so exactly one runs, and the same seed gives
+// the same run.
+
+// taskState is what a task can do next.
+type taskState uint8
+
+const (
+	taskReady  taskState = iota
+	taskAsleep           // in a Waiter
+	taskOver             // returned or killed
+)
+
+// task is one process of a schedule.
+type task struct {
+	s      *sched
+	name   string
+	resume func() (struct{}, bool)
+	stop   func()
+	yield  func(struct{}) bool
+
+	state  taskState
+	steps  int
+	killAt int  // the step before which the task is killed; negative: never
+	dying  bool // what it does from now on has no effect
+
+	buffer []write // stores that nobody else sees yet, oldest first
+	keep   int     // dying: how many of them still become visible
+	owns   *space  // the one region it may write
+
+	bed     *stepBell     // asleep: what it waits for
+	timeout time.Duration // asleep: negative is for ever
+	hasWork func() string // asleep: what it could do, if anything
+	onGone  func()        // called once a killed task is dead and its last store visible
+	gone    bool
+
+	rank, drainRank int // for the strategy by priorities, higher first
+}
+
+// sched is one schedule.
+type sched struct {
+	number uint64
+	rng    *rand.Rand
+	plan   plan
+	tasks  []*task
+	now    *task // who runs; nil while nothing but the schedule does
+	next   *task // chosen already
+
+	steps, limit int
+	timeouts     int
+	deaths       int  // not yet told to sleepers
+	tellsDeaths  bool // a death wakes all sleepers at last, as the system's watchers do
+	failure      error
+	trace        *trace
+}
+
+// errKilled unwinds a task whose process has died.
+var errKilled = errors.New("killed")
+
+// maxTimeouts is how often the clock may move on in a schedule because nothing else can.
+const maxTimeouts = 400
+
+// start adds a task that runs body.
+func (s *sched) start(name string, owns *space, body func(t *task)) *task {
+	t := &task{s: s, name: name, killAt: -1, owns: owns}
+	t.resume, t.stop = iter.Pull(func(yield func(struct{}) bool) {
+		t.yield = yield
+		defer t.end()
+		body(t)
+	})
+	s.plan.enter(s, t)
+	s.tasks = append(s.tasks, t)
+	return t
+}
+
+// end is deferred by the task's coroutine: a panic other than by a kill is a failure of the schedule.
+func (t *task) end() {
+	if r := recover(); r != nil && r != any(errKilled) {
+		t.s.failf("%s panics: %v\n%s", t.name, r, debug.Stack())
+	}
+	t.state = taskOver
+}
+
+// run takes steps until all tasks are over, or something is wrong.
+func (s *sched) run() error {
+	for s.failure == nil {
+		t := s.next
+		if s.next = nil; t == nil || t.state != taskReady {
+			t = s.choose()
+		}
+		if t == nil && !s.unblock() {
+			break
+		}
+		if t != nil {
+			s.now = t
+			t.resume()
+			s.now = nil
+		}
+	}
+	for _, t := range s.tasks {
+		t.dying = true
+		t.stop()
+	}
+	return s.failure
+}
+
+// fail ends the schedule; the first failure counts.
+func (s *sched) fail(err error) {
+	if s.failure == nil {
+		s.failure = err
+	}
+}
+
+func (s *sched) failf(format string, args ...any) { s.fail(fmt.Errorf(format, args...)) }
+
+// step is the moment before a task does something that others can see. It returns when it is the task's turn.
+func (t *task) step() {
+	s := t.s
+	if t.dying || s.failure != nil {
+		panic(errKilled)
+	}
+	if t.steps == t.killAt {
+		t.kill()
+		panic(errKilled)
+	}
+	t.steps++
+	if s.steps++; s.steps > s.limit {
+		s.failf("livelock: %d steps, and tasks still run", s.steps)
+		panic(errKilled)
+	}
+	next := s.choose()
+	if next == t {
+		return
+	}
+	s.next = next
+	t.pause()
+}
+
+// pause lets others run until the schedule comes back to t.
+func (t *task) pause() {
+	if !t.yield(struct{}{}) || t.s.failure != nil {
+		panic(errKilled)
+	}
+}
+
+// spin is a step of a task that looks again and again for something others must do.
+func (t *task) spin() {
+	t.s.plan.spinning(t)
+	t.step()
+}
+
+// kill ends the task's process here. Of what it stored, a part becomes visible yet, now or later.
+func (t *task) kill() {
+	s := t.s
+	t.dying = true
+	t.keep = s.rng.IntN(len(t.buffer) + 1)
+	s.tracef(t, "is killed; %d of %d stores remain", t.keep, len(t.buffer))
+	t.state = taskOver
+	if t.keep == 0 {
+		t.bury()
+	}
+}
+
+// bury is when all that a killed task stored has become visible, so that its death can be proven.
+func (t *task) bury() {
+	t.buffer, t.gone = nil, true
+	t.s.deaths++
+	t.s.tracef(t, "is proven dead")
+	if t.onGone != nil {
+		t.onGone()
+	}
+}
+
+// unblock is for when nobody can take a step: it reports whether somebody can now, and notes what must not be.
+func (s *sched) unblock() bool {
+	var asleep []*task
+	for _, t := range s.tasks {
+		if t.state == taskAsleep {
+			asleep = append(asleep, t)
+		}
+	}
+	if len(asleep) == 0 {
+		return false
+	}
+	if s.deaths > 0 && s.tellsDeaths {
+		s.deaths = 0
+		for _, t := range asleep {
+			t.wake("by a death")
+		}
+		return true
+	}
+	return s.timePasses(asleep)
+}
+
+// timePasses wakes one of those whose sleep is bounded. Who has something to do must not need that.
+func (s *sched) timePasses(asleep []*task) bool {
+	var bounded []*task
+	for _, t := range asleep {
+		if work := t.hasWork(); work != "" {
+			s.failf("lost wake-up: %s sleeps, as do all, and has something to do: %s", t.name, work)
+			return false
+		}
+		if t.timeout >= 0 {
+			bounded = append(bounded, t)
+		}
+	}
+	if s.timeouts++; len(bounded) == 0 || s.timeouts > maxTimeouts {
+		s.failf("deadlock: %d tasks sleep, after %d time-outs", len(asleep), s.timeouts-1)
+		return false
+	}
+	bounded[s.rng.IntN(len(bounded))].wake("by its time-out")
+	return true
+}
+
+func (t *task) wake(why string) {
+	t.s.tracef(t, "wakes %s", why)
+	t.state, t.bed = taskReady, nil
+}
+
+// stepBell is a doorbell and its waiter as the kernel gives them: both calls into it are steps of their own.
+type stepBell struct {
+	s   *sched
+	at  *space
+	off int
+}
+
+func (b *stepBell) Ring() {
+	b.at.word32(b.off).Add(1)
+	if t := b.s.now; t != nil {
+		t.step()
+		b.s.tracef(t, "wakes who waits for %s", b.at.place(b.off))
+	}
+	for _, t := range b.s.tasks {
+		if t.state == taskAsleep && *t.bed == *b {
+			t.wake("by the doorbell")
+		}
+	}
+}
+
+func (b *stepBell) Load() uint32 { return b.at.word32(b.off).Load() }
+
+func (b *stepBell) Wait(value uint32, timeout time.Duration) error {
+	t := b.s.now
+	t.step()
+	t.drainAll() // a system call
+	if uint32(b.at.get(b.off, 4)) != value {
+		return nil
+	}
+	b.s.tracef(t, "sleeps while %s is %d, for %v", b.at.place(b.off), value, timeout)
+	t.state, t.bed, t.timeout = taskAsleep, b, timeout
+	t.pause()
+	return nil
+}
