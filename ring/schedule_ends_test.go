@@ -17,6 +17,7 @@ import (
 type sender struct {
 	t    *task
 	p    *ring.Producer
+	post *postOffice
 	book *ledger
 	left *int // messages to send yet, over all lives
 	max  int  // longest message
@@ -52,8 +53,14 @@ func (s *sender) sendAll(allowed int) {
 			}
 			*s.left = 0
 		}
+		if s.t.s.rng.IntN(4) == 0 {
+			s.t.idle(s.arrived)
+		}
 	}
 }
+
+// arrived reports whether all that was sent has been taken, or never will be.
+func (s *sender) arrived() bool { return s.post.quit || s.book.taken+s.post.mayLose >= s.book.done }
 
 func (s *sender) size() int { return letterHeader + s.t.s.rng.IntN(s.max-letterHeader+1) }
 
@@ -180,6 +187,7 @@ func (r *receiver) receiveAll(allowed int) (end bool) {
 		}
 	}
 	r.post.quit = true
+	r.t.s.nudge()
 	r.c.Close()
 	return false
 }
@@ -214,7 +222,9 @@ func (r *receiver) took(msg []byte, end uint64) error {
 	if r.t.s.trace != nil {
 		r.t.s.tracef(r.t, "takes life %d number %d of %d bytes, up to position %#x", msg[4], msg[6], len(msg), end)
 	}
-	return r.post.take(msg, end)
+	err := r.post.take(msg, end)
+	r.t.s.nudge()
+	return err
 }
 
 // view looks at a record where it lies, in two parts with a step between them.

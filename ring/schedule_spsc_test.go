@@ -30,7 +30,12 @@ const (
 )
 
 // stepGeometries are small, so that everything wraps and every wait happens.
-var stepGeometries = []ring.Geometry{{Slots: 2, SlotBytes: 16}, {Slots: 4, SlotBytes: 16}, {Slots: 8, SlotBytes: 16}}
+var stepGeometries = []ring.Geometry{
+	{Slots: 2, SlotBytes: 16},
+	{Slots: 4, SlotBytes: 16},
+	{Slots: 8, SlotBytes: 16},
+	{Slots: 16, SlotBytes: 16}, // from here on the consumer publishes lazily
+}
 
 func newSingle(l *lab) *single {
 	rng := l.s.rng
@@ -77,7 +82,7 @@ func (g *single) produce(t *task) {
 		return
 	}
 	g.p = p
-	out := &sender{t: t, p: p, book: g.post.open(), left: &g.messages, max: g.geo.MaxRecord()}
+	out := &sender{t: t, p: p, post: &g.post, book: g.post.open(), left: &g.messages, max: g.geo.MaxRecord()}
 	t.hasWork = func() string { return g.spaceFor(out.want) }
 	out.sendAll(wayTry | wayWait | wayBatch | wayClaim | wayAbort)
 	p.Close()
@@ -117,6 +122,7 @@ func (g *single) consume(t *task) {
 	t.onGone = func() {
 		if in.blind {
 			g.post.mayLose++
+			g.s.nudge()
 		}
 		g.resumed[consumerSide] = true
 		g.revive("C", g.cons, g.consume)

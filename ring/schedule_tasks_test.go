@@ -41,7 +41,8 @@ type task struct {
 	keep   int     // dying: how many of them still become visible
 	owns   *space  // the one region it may write
 
-	bed     *stepBell     // asleep: what it waits for
+	bed     *stepBell     // asleep: what it waits for, if in the ring
+	until   func() bool   // asleep: what it waits for outside of it
 	timeout time.Duration // asleep: negative is for ever
 	hasWork func() string // asleep: what it could do, if anything
 	onGone  func()        // called once a killed task is dead and its last store visible
@@ -209,6 +210,9 @@ func (s *sched) unblock() bool {
 func (s *sched) timePasses(asleep []*task) bool {
 	var bounded []*task
 	for _, t := range asleep {
+		if t.until != nil {
+			continue
+		}
 		if work := t.hasWork(); work != "" {
 			s.failf("lost wake-up: %s sleeps, as do all, and has something to do: %s", t.name, work)
 			return false
@@ -227,7 +231,29 @@ func (s *sched) timePasses(asleep []*task) bool {
 
 func (t *task) wake(why string) {
 	t.s.tracef(t, "wakes %s", why)
-	t.state, t.bed = taskReady, nil
+	t.state, t.bed, t.until = taskReady, nil, nil
+}
+
+// idle lets the task do nothing until something is true, outside of any call. What it has sent must get there without
+// its help, so its own stores become visible first, as they do in time.
+func (t *task) idle(until func() bool) {
+	t.step()
+	t.drainAll()
+	if until() {
+		return
+	}
+	t.s.tracef(t, "idles")
+	t.state, t.until, t.timeout = taskAsleep, until, -1
+	t.pause()
+}
+
+// nudge wakes the tasks that idle for something that is true now.
+func (s *sched) nudge() {
+	for _, t := range s.tasks {
+		if t.state == taskAsleep && t.until != nil && t.until() {
+			t.wake("since it is time")
+		}
+	}
 }
 
 // stepBell is a doorbell and its waiter as the kernel gives them: both calls into it are steps of their own.
@@ -244,7 +270,7 @@ func (b *stepBell) Ring() {
 		b.s.tracef(t, "wakes who waits for %s", b.at.place(b.off))
 	}
 	for _, t := range b.s.tasks {
-		if t.state == taskAsleep && *t.bed == *b {
+		if t.state == taskAsleep && t.bed != nil && *t.bed == *b {
 			t.wake("by the doorbell")
 		}
 	}
