@@ -146,7 +146,7 @@ func (t *task) sink(drain bool, rank int) {
 
 func (s *sched) wakeAnybody() {
 	for _, t := range s.tasks {
-		if t.state == taskAsleep && s.rng.IntN(2) == 0 {
+		if t.state == taskAsleep && t.bed != nil && s.rng.IntN(2) == 0 {
 			t.wake("for no reason")
 		}
 	}

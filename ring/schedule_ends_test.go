@@ -53,6 +53,7 @@ func (s *sender) sendAll(allowed int) {
 			}
 			*s.left = 0
 		}
+		s.t.returned()
 		if s.t.s.rng.IntN(4) == 0 {
 			s.t.idle(s.arrived)
 		}
@@ -114,14 +115,12 @@ func (s *sender) trySend() error {
 
 func (s *sender) sendBatch(ctx context.Context) error {
 	msgs := make([][]byte, 1+s.t.s.rng.IntN(min(5, *s.left)))
-	first := 0
+	longest := 0
 	for i := range msgs {
 		msgs[i] = s.next()
-		if i == 0 {
-			first = s.want
-		}
+		longest = max(longest, s.want)
 	}
-	s.want = first
+	s.want = longest // whichever of them waits, there is no more to do than for this one
 	n, err := s.p.SendBatch(ctx, msgs)
 	s.book.done += n
 	s.unsent(len(msgs) - n)
@@ -243,6 +242,29 @@ func (r *receiver) view() error {
 	}
 	v.Release()
 	return nil
+}
+
+const (
+	producerSide = iota
+	consumerSide
+)
+
+// wiring returns how one side sleeps, wakes and spins; parks says which sides ever sleep.
+func (l *lab) wiring(t *task, side int, parks [2]bool) (cfg ring.Config) {
+	bells := [2]*stepBell{
+		producerSide: {l.s, l.prod, ring.ProducerDoorbellOffset},
+		consumerSide: {l.s, l.cons, ring.ConsumerDoorbellOffset},
+	}
+	cfg.Doorbell, cfg.PeerNeverParks = bells[side], !parks[1-side]
+	if !parks[side] {
+		cfg.Spin = t.spinOn(8)
+		return cfg
+	}
+	cfg.Waiter = bells[1-side]
+	if l.s.rng.IntN(2) == 0 {
+		cfg.Spin = t.spinOn(1 + l.s.rng.IntN(2))
+	}
+	return cfg
 }
 
 // spinOn is a Config.Spin for tasks: a few looks, or without end for who never sleeps.

@@ -92,8 +92,8 @@ func TestScheduleLitmus(t *testing.T) {
 		},
 		{
 			"one comparison wins",
-			func(w words) uint64 { return oneIf(w[0].CompareAndSwap(0, 5)) },
-			func(w words) uint64 { return oneIf(w[0].CompareAndSwap(0, 6)) },
+			func(w words) uint64 { return uint64(oneIf(w[0].CompareAndSwap(0, 5))) },
+			func(w words) uint64 { return uint64(oneIf(w[0].CompareAndSwap(0, 6))) },
 			[2]uint64{1, 1}, false,
 		},
 	} {
@@ -105,7 +105,7 @@ func TestScheduleLitmus(t *testing.T) {
 	}
 }
 
-func oneIf(yes bool) uint64 {
+func oneIf(yes bool) int {
 	if yes {
 		return 1
 	}

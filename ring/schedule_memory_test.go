@@ -185,7 +185,7 @@ func (t *task) drainAll() {
 	for _, w := range t.buffer {
 		t.show(w)
 	}
-	t.buffer = t.buffer[:0]
+	t.buffer, t.sure = t.buffer[:0], 0
 }
 
 // drainOne makes one store of t visible: the oldest, or a plain one that no earlier store to the same word holds back.
@@ -201,10 +201,9 @@ func (t *task) drainOne() {
 	t.buffer = append(t.buffer[:i], t.buffer[i+1:]...)
 	t.s.tracef(t, "%s becomes visible: %#x", w.at.place(w.off), w.value)
 	t.show(w)
-	if t.dying {
-		if t.keep--; t.keep == 0 {
-			t.bury()
-		}
+	t.sure -= oneIf(i < t.sure)
+	if t.dying && len(t.buffer) == 0 {
+		t.bury()
 	}
 }
 

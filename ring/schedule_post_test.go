@@ -12,9 +12,10 @@ import (
 // ledger is what one life of a producer has sent, and what has come of it.
 type ledger struct {
 	id    int
-	begun int // messages handed to a call
-	done  int // messages whose call said that they were sent
-	taken int // messages that have arrived; the next must be number taken
+	begun int  // messages handed to a call
+	done  int  // messages whose call said that they were sent
+	taken int  // messages that have arrived; the next must be number taken
+	over  bool // closed, or proven dead
 }
 
 // postOffice checks what arrives: everything whose call returned, of one producer in order, whole, once, and nothing else.
@@ -105,6 +106,16 @@ func (p *postOffice) rewind(at uint64) {
 		p.got[n-1].from.taken--
 		p.got = p.got[:n-1]
 	}
+}
+
+// settleOver checks that nothing is owed by those who have closed or died: the end has been told.
+func (p *postOffice) settleOver() error {
+	for _, b := range p.ledgers {
+		if b.over && b.taken+p.mayLose < b.done {
+			return fmt.Errorf("the end comes, while life %d has %d of %d", b.id, b.taken, b.done)
+		}
+	}
+	return nil
 }
 
 // settle checks, when all is over, that nothing is owed.

@@ -24,11 +24,6 @@ type single struct {
 	closing  bool // the consumer ends early
 }
 
-const (
-	producerSide = iota
-	consumerSide
-)
-
 // stepGeometries are small, so that everything wraps and every wait happens.
 var stepGeometries = []ring.Geometry{
 	{Slots: 2, SlotBytes: 16},
@@ -55,22 +50,8 @@ func newSingle(l *lab) *single {
 
 // config joins one side to the schedule.
 func (g *single) config(t *task, side int) ring.Config {
-	data := &stepBell{g.s, g.prod, ring.ProducerDoorbellOffset}
-	space := &stepBell{g.s, g.cons, ring.ConsumerDoorbellOffset}
-	cfg := ring.Config{Geometry: g.geo, Start: g.start, Resume: g.resumed[side], PeerNeverParks: !g.parks[1-side]}
-	ours, theirs := data, space
-	if side == consumerSide {
-		ours, theirs = space, data
-	}
-	cfg.Doorbell = ours
-	if g.parks[side] {
-		cfg.Waiter = theirs
-		if g.s.rng.IntN(2) == 0 {
-			cfg.Spin = t.spinOn(1 + g.s.rng.IntN(2))
-		}
-	} else {
-		cfg.Spin = t.spinOn(8)
-	}
+	cfg := g.wiring(t, side, g.parks)
+	cfg.Geometry, cfg.Start, cfg.Resume = g.geo, g.start, g.resumed[side]
 	return cfg
 }
 

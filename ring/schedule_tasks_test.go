@@ -34,11 +34,12 @@ type task struct {
 
 	state  taskState
 	steps  int
+	spins  int
 	killAt int  // the step before which the task is killed; negative: never
 	dying  bool // what it does from now on has no effect
 
 	buffer []write // stores that nobody else sees yet, oldest first
-	keep   int     // dying: how many of them still become visible
+	sure   int     // how many of them are from calls that have returned
 	owns   *space  // the one region it may write
 
 	bed     *stepBell     // asleep: what it waits for, if in the ring
@@ -63,13 +64,16 @@ type sched struct {
 	steps, limit int
 	timeouts     int
 	deaths       int  // not yet told to sleepers
-	tellsDeaths  bool // a death wakes all sleepers at last, as the system's watchers do
+	seesDeaths   bool // who sleeps for a time only may need that after a death, since the dead do not ring
 	failure      error
 	trace        *trace
 }
 
 // errKilled unwinds a task whose process has died.
 var errKilled = errors.New("killed")
+
+// spinsANap is how often a task spins before time must have passed.
+const spinsANap = 80
 
 // maxTimeouts is how often the clock may move on in a schedule because nothing else can.
 const maxTimeouts = 400
@@ -157,27 +161,44 @@ func (t *task) pause() {
 	}
 }
 
-// spin is a step of a task that looks again and again for something others must do.
+// spin is a step of a task that looks again and again for something others must do. The clock moves on meanwhile.
 func (t *task) spin() {
 	t.s.plan.spinning(t)
+	if t.spins++; t.spins%spinsANap == 0 {
+		t.nap()
+		return
+	}
 	t.step()
 }
 
-// kill ends the task's process here. Of what it stored, a part becomes visible yet, now or later.
+// nap lets the task do nothing until the clock moves on, because nobody else can do anything.
+func (t *task) nap() {
+	t.step()
+	t.drainAll()
+	t.state, t.timeout = taskAsleep, 0
+	t.pause()
+}
+
+// kill ends the task's process here. What it stored in calls that have returned becomes visible yet, now or later; the
+// last of what it stored since may not.
 func (t *task) kill() {
 	s := t.s
 	t.dying = true
-	t.keep = s.rng.IntN(len(t.buffer) + 1)
-	s.tracef(t, "is killed; %d of %d stores remain", t.keep, len(t.buffer))
+	lost := s.rng.IntN(len(t.buffer) - t.sure + 1)
+	t.buffer = t.buffer[:len(t.buffer)-lost]
+	s.tracef(t, "is killed; %d stores are lost, %d become visible yet", lost, len(t.buffer))
 	t.state = taskOver
-	if t.keep == 0 {
+	if len(t.buffer) == 0 {
 		t.bury()
 	}
 }
 
+// returned notes that a call has returned: a kill does not undo it.
+func (t *task) returned() { t.sure = len(t.buffer) }
+
 // bury is when all that a killed task stored has become visible, so that its death can be proven.
 func (t *task) bury() {
-	t.buffer, t.gone = nil, true
+	t.gone = true
 	t.s.deaths++
 	t.s.tracef(t, "is proven dead")
 	if t.onGone != nil {
@@ -196,36 +217,37 @@ func (s *sched) unblock() bool {
 	if len(asleep) == 0 {
 		return false
 	}
-	if s.deaths > 0 && s.tellsDeaths {
-		s.deaths = 0
-		for _, t := range asleep {
-			t.wake("by a death")
-		}
-		return true
-	}
 	return s.timePasses(asleep)
 }
 
 // timePasses wakes one of those whose sleep is bounded. Who has something to do must not need that.
 func (s *sched) timePasses(asleep []*task) bool {
+	excused := s.seesDeaths && s.deaths > 0
 	var bounded []*task
 	for _, t := range asleep {
-		if t.until != nil {
+		if t.timeout >= 0 {
+			bounded = append(bounded, t)
+		}
+		if t.bed == nil || excused && t.timeout >= 0 {
 			continue
 		}
 		if work := t.hasWork(); work != "" {
 			s.failf("lost wake-up: %s sleeps, as do all, and has something to do: %s", t.name, work)
 			return false
 		}
-		if t.timeout >= 0 {
-			bounded = append(bounded, t)
-		}
 	}
 	if s.timeouts++; len(bounded) == 0 || s.timeouts > maxTimeouts {
 		s.failf("deadlock: %d tasks sleep, after %d time-outs", len(asleep), s.timeouts-1)
 		return false
 	}
-	bounded[s.rng.IntN(len(bounded))].wake("by its time-out")
+	if !excused {
+		bounded[s.rng.IntN(len(bounded))].wake("by its time-out")
+		return true
+	}
+	s.deaths = 0
+	for _, t := range bounded {
+		t.wake("by its time-out, after a death")
+	}
 	return true
 }
 
