@@ -21,6 +21,7 @@ type many struct {
 	senders int                    // tasks that have not ended, or whose successor has not
 	lives   int                    // kills to come
 	numbers int                    // owner numbers are drawn from 1 to this
+	ways    int                    // of sending
 	resumed bool                   // the consumer has had a predecessor
 	c       *ring.Consumer
 }
@@ -32,9 +33,10 @@ var sharedGeometries = []ring.Geometry{
 	{Slots: 16, SlotBytes: 16, MPSC: true}, // from here on the consumer publishes lazily
 }
 
-func newMany(l *lab) *many {
+func newMany(l *lab, geometries []ring.Geometry) *many {
 	rng := l.s.rng
-	m := &many{lab: l, geo: sharedGeometries[rng.IntN(len(sharedGeometries))], numbers: 1 + rng.IntN(3)}
+	m := &many{lab: l, geo: geometries[rng.IntN(len(geometries))], numbers: 1 + rng.IntN(3)}
+	m.ways = wayTry | wayWait | wayBatch | wayClaim | wayAbort
 	all := starts(m.geo)
 	m.start = all[rng.IntN(len(all))]
 	l.s.seesDeaths = true
@@ -43,7 +45,7 @@ func newMany(l *lab) *many {
 	m.cons.reset(m.geo.ConsumerBytes())
 	m.cons.put(ring.ConsumerPositionOffset, 8, m.start)
 	m.cons.visible = onlyGrows(uint64(m.geo.Slots))
-	m.prod.visible = m.keepsRecords
+	m.prod.visible = m.keepsOrder
 	for i := range m.parks {
 		m.parks[i] = rng.IntN(4) != 0
 	}
@@ -53,17 +55,23 @@ func newMany(l *lab) *many {
 // published returns the consumer's position as all see it.
 func (m *many) published() uint64 { return m.cons.get(ring.ConsumerPositionOffset, 8) }
 
-// keepsRecords checks that nobody writes over what the consumer has not passed.
-func (m *many) keepsRecords(off int, was, is uint64) error {
+// keepsOrder checks what becomes visible in the producer region: claims follow one another, an owner's word only grows,
+// and nobody writes over what the consumer has not passed.
+func (m *many) keepsOrder(off int, was, is uint64) error {
 	n := uint64(m.geo.Slots)
-	i := off - ring.MPSCDescriptorsOffset
-	if i < 0 || i >= 8*m.geo.Slots {
-		return nil
-	}
-	c := m.published()
-	at := c + (uint64(i/8)-c)%n
-	if was&2 != 0 && was>>28 == at/n%(1<<36) {
-		return fmt.Errorf("the record at position %#x was %#x; the consumer is at %#x", at, was, c)
+	switch i := off - ring.MPSCDescriptorsOffset; {
+	case i >= 0 && i < 8*m.geo.Slots:
+		c := m.published()
+		at := c + (uint64(i/8)-c)%n
+		if was&2 != 0 && was>>28 == at/n%(1<<36) {
+			return fmt.Errorf("the record at position %#x was %#x; the consumer is at %#x", at, was, c)
+		}
+	case off == ring.ProducerClaimOffset:
+		if was != 0 && (was>>26+was>>8&(1<<18-1)-is>>26)%(1<<38) != 0 {
+			return fmt.Errorf("the last claim was %#x", was)
+		}
+	case off >= ring.ProducerOwnersOffset && is < was:
+		return fmt.Errorf("the owner's word was %#x", was)
 	}
 	return nil
 }
@@ -143,10 +151,16 @@ func (m *many) produce(left *int) func(t *task) {
 			return
 		}
 		out := &sender{t: t, p: p, post: &m.post, book: m.post.open(), left: left, max: m.geo.MaxRecord()}
-		t.hasWork = func() string { return m.spaceFor(out.want) }
+		t.hasWork = func(excused bool) string {
+			if excused {
+				return ""
+			}
+			return m.spaceFor(out.want)
+		}
 		buried := t.onGone
 		t.onGone = func() { out.book.over = true; buried() }
-		out.sendAll(wayTry | wayWait | wayBatch | wayClaim | wayAbort)
+		out.sendAll(m.ways)
+		out.book.leaving = true
 		p.Close()
 		t.returned()
 		out.book.over = true
@@ -157,10 +171,7 @@ func (m *many) produce(left *int) func(t *task) {
 // spaceFor tells of free slots enough for n bytes behind the last claim, if there are.
 func (m *many) spaceFor(n int) string {
 	slots, c := uint64(m.geo.Slots), m.published()
-	end := c
-	if t := m.prod.get(ring.ProducerClaimOffset, 8); t>>8&(1<<18-1) != 0 {
-		end = c + (t>>26+t>>8&(1<<18-1)-c)%(1<<38)
-	}
+	_, end := m.lastClaim(c)
 	need := slotsOf(m.geo, n)
 	if left := slots - end%slots; need > left {
 		need += left
@@ -181,7 +192,7 @@ func (m *many) consume(t *task) {
 	m.c = c
 	in := &receiver{t: t, c: c, post: &m.post, slots: func(n int) uint64 { return slotsOf(m.geo, n) }, most: -1}
 	m.post.rewind(c.Position())
-	t.hasWork = m.record
+	t.hasWork = m.record(t)
 	t.onGone = func() {
 		if in.blind {
 			m.post.mayLose++
@@ -191,9 +202,6 @@ func (m *many) consume(t *task) {
 		m.mortal("C", m.cons, m.consume)
 	}
 	for in.receiveAll(wayTry | wayWait | wayView) {
-		if err := m.post.settleOver(); err != nil {
-			m.s.fail(err)
-		}
 		if m.senders == 0 {
 			return
 		}
@@ -201,14 +209,40 @@ func (m *many) consume(t *task) {
 	}
 }
 
-// record tells of something at the consumer's position that it can take or step over.
-func (m *many) record() string {
-	at := m.c.Position()
-	d := m.prod.get(ring.MPSCDescriptorsOffset+8*int(at%uint64(m.geo.Slots)), 8)
-	if d&2 != 0 && d>>28 == at/uint64(m.geo.Slots)%(1<<36) {
-		return fmt.Sprintf("descriptor %#x at position %#x", d, at)
+// lastClaim returns the claim word and the position behind what it claims, with the consumer at position c.
+func (m *many) lastClaim(c uint64) (word, end uint64) {
+	word = m.prod.get(ring.ProducerClaimOffset, 8)
+	if word == 0 {
+		return 0, c
 	}
-	return ""
+	return word, c + (word>>26+word>>8&(1<<18-1)-c)%(1<<38)
+}
+
+// record tells of something at the consumer's position that it can take. It may not sleep long, whoever died, if
+// somebody waits for space that is claimed.
+func (m *many) record(t *task) func(excused bool) string {
+	return func(excused bool) string {
+		at := m.c.Position()
+		d := m.prod.get(ring.MPSCDescriptorsOffset+8*int(at%uint64(m.geo.Slots)), 8)
+		_, end := m.lastClaim(at)
+		switch {
+		case !excused && d&2 != 0 && d>>28 == at/uint64(m.geo.Slots)%(1<<36):
+			return fmt.Sprintf("descriptor %#x at position %#x", d, at)
+		case end != at && t.timeout > longSleep && m.spaceWanted():
+			return fmt.Sprintf("up to %#x is claimed; it is at %#x and sleeps for %v", end, at, t.timeout)
+		}
+		return ""
+	}
+}
+
+// spaceWanted reports whether a producer sleeps because it has no space.
+func (m *many) spaceWanted() bool {
+	for _, t := range m.s.tasks {
+		if t.owns == m.prod && t.state == taskAsleep && t.bed != nil {
+			return true
+		}
+	}
+	return false
 }
 
 // mortal starts a task which may be killed as often as the schedule has lives left.
@@ -247,8 +281,8 @@ func (m *many) finish() error {
 	if own := m.c.Position(); own != c {
 		return fmt.Errorf("the consumer is at %#x and has published %#x", own, c)
 	}
-	if t := m.prod.get(ring.ProducerClaimOffset, 8); (t>>26+t>>8&(1<<18-1)-c)%(1<<38) != 0 && t != 0 {
-		return fmt.Errorf("the last claim is %#x, the consumer at %#x", t, c)
+	if word, end := m.lastClaim(c); end != c {
+		return fmt.Errorf("the last claim is %#x, the consumer at %#x", word, c)
 	}
 	return nil
 }
@@ -258,24 +292,33 @@ func TestScheduleMPSC(t *testing.T) {
 	for _, tt := range []struct {
 		name  string
 		share float64
+		geos  []ring.Geometry
 		setUp func(m *many)
 	}{
-		{"one producer", 0.02, func(m *many) {
+		{"one producer", 0.02, sharedGeometries, func(m *many) {
 			m.startProducer("P1", 6)
 			m.s.start("C", m.cons, m.consume)
 		}},
-		{"two producers", 0.08, func(m *many) {
+		{"two producers", 0.08, sharedGeometries, func(m *many) {
 			m.startProducer("P1", 5)
 			m.startProducer("P2", 5)
 			m.s.start("C", m.cons, m.consume)
 		}},
-		{"three producers", 0.05, func(m *many) {
+		{"three producers", 0.05, sharedGeometries, func(m *many) {
 			m.startProducer("P1", 4)
 			m.startProducer("P2", 4)
 			m.startProducer("P3", 4)
 			m.s.start("C", m.cons, m.consume)
 		}},
-		{"producers are killed", 0.2, func(m *many) {
+		{"three producers wait for space", 0.05, sharedGeometries[:2], func(m *many) {
+			m.parks = [2]bool{true, true}
+			m.ways = wayWait
+			m.startProducer("P1", 4)
+			m.startProducer("P2", 4)
+			m.startProducer("P3", 4)
+			m.s.start("C", m.cons, m.consume)
+		}},
+		{"producers are killed", 0.2, sharedGeometries, func(m *many) {
 			m.lives = 1 + m.s.rng.IntN(4)
 			m.startProducer("P1", 4)
 			m.startProducer("P2", 4)
@@ -290,7 +333,7 @@ func TestScheduleMPSC(t *testing.T) {
 			t.Parallel()
 			l := newLab(t, most.ProducerBytes(), most.ConsumerBytes())
 			explore(t, l, tt.share, func(l *lab) func() error {
-				m := newMany(l)
+				m := newMany(l, tt.geos)
 				tt.setUp(m)
 				return m.finish
 			})

@@ -16,6 +16,8 @@ type ledger struct {
 	done  int  // messages whose call said that they were sent
 	taken int  // messages that have arrived; the next must be number taken
 	over  bool // closed, or proven dead
+
+	leaving bool // in Close
 }
 
 // postOffice checks what arrives: everything whose call returned, of one producer in order, whole, once, and nothing else.
@@ -116,6 +118,16 @@ func (p *postOffice) settleOver() error {
 		}
 	}
 	return nil
+}
+
+// alive returns the lives that go on.
+func (p *postOffice) alive() (list []*ledger) {
+	for _, b := range p.ledgers {
+		if !b.over && !b.leaving {
+			list = append(list, b)
+		}
+	}
+	return list
 }
 
 // settle checks, when all is over, that nothing is owed.

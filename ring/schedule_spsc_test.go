@@ -64,9 +64,12 @@ func (g *single) produce(t *task) {
 	}
 	g.p = p
 	out := &sender{t: t, p: p, post: &g.post, book: g.post.open(), left: &g.messages, max: g.geo.MaxRecord()}
-	t.hasWork = func() string { return g.spaceFor(out.want) }
+	t.hasWork = func(bool) string { return g.spaceFor(out.want) }
 	out.sendAll(wayTry | wayWait | wayBatch | wayClaim | wayAbort)
+	out.book.leaving = true
 	p.Close()
+	t.returned()
+	out.book.over = true
 }
 
 // spaceFor tells of free slots enough for n bytes, if there are.
@@ -112,7 +115,7 @@ func (g *single) consume(t *task) {
 }
 
 // record tells of a record at the consumer's position, or the end of the stream.
-func (g *single) record() string {
+func (g *single) record(bool) string {
 	at := g.c.Position()
 	d := g.prod.get(ring.ProducerDescriptorsOffset+8*int(at%uint64(g.geo.Slots)), 8)
 	switch {

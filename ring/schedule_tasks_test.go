@@ -45,8 +45,11 @@ type task struct {
 	bed     *stepBell     // asleep: what it waits for, if in the ring
 	until   func() bool   // asleep: what it waits for outside of it
 	timeout time.Duration // asleep: negative is for ever
-	hasWork func() string // asleep: what it could do, if anything
-	onGone  func()        // called once a killed task is dead and its last store visible
+	expires time.Duration // asleep, unless for ever: when that ends
+	excused bool          // asleep: somebody has died since, perhaps without ringing
+	// hasWork tells of a sleeper what it could do, if anything, or that it may not sleep so long.
+	hasWork func(excused bool) string
+	onGone  func() // called once a killed task is dead and its last store visible
 	gone    bool
 
 	rank, drainRank int // for the strategy by priorities, higher first
@@ -63,8 +66,8 @@ type sched struct {
 
 	steps, limit int
 	timeouts     int
-	deaths       int  // not yet told to sleepers
-	seesDeaths   bool // who sleeps for a time only may need that after a death, since the dead do not ring
+	clock        time.Duration // moves only when nobody can do anything
+	seesDeaths   bool          // who sleeps for a time only may need that after a death, since the dead do not ring
 	failure      error
 	trace        *trace
 }
@@ -74,6 +77,13 @@ var errKilled = errors.New("killed")
 
 // spinsANap is how often a task spins before time must have passed.
 const spinsANap = 80
+
+const (
+	// shortSleep is how long tasks sleep that want to look again soon.
+	shortSleep = 20 * time.Millisecond
+	// longSleep is longer than a sleep for which there is a reason to look again.
+	longSleep = 100 * time.Millisecond
+)
 
 // maxTimeouts is how often the clock may move on in a schedule because nothing else can.
 const maxTimeouts = 400
@@ -175,8 +185,7 @@ func (t *task) spin() {
 func (t *task) nap() {
 	t.step()
 	t.drainAll()
-	t.state, t.timeout = taskAsleep, 0
-	t.pause()
+	t.sleep(shortSleep)
 }
 
 // kill ends the task's process here. What it stored in calls that have returned becomes visible yet, now or later; the
@@ -199,7 +208,9 @@ func (t *task) returned() { t.sure = len(t.buffer) }
 // bury is when all that a killed task stored has become visible, so that its death can be proven.
 func (t *task) bury() {
 	t.gone = true
-	t.s.deaths++
+	for _, other := range t.s.tasks {
+		other.excused = t.s.seesDeaths
+	}
 	t.s.tracef(t, "is proven dead")
 	if t.onGone != nil {
 		t.onGone()
@@ -208,8 +219,12 @@ func (t *task) bury() {
 
 // unblock is for when nobody can take a step: it reports whether somebody can now, and notes what must not be.
 func (s *sched) unblock() bool {
+	s.nudge()
 	var asleep []*task
 	for _, t := range s.tasks {
+		if t.state == taskReady {
+			return true
+		}
 		if t.state == taskAsleep {
 			asleep = append(asleep, t)
 		}
@@ -220,40 +235,41 @@ func (s *sched) unblock() bool {
 	return s.timePasses(asleep)
 }
 
-// timePasses wakes one of those whose sleep is bounded. Who has something to do must not need that.
+// timePasses wakes the one whose sleep ends first. Who has something to do must not need that.
 func (s *sched) timePasses(asleep []*task) bool {
-	excused := s.seesDeaths && s.deaths > 0
-	var bounded []*task
+	var first *task
 	for _, t := range asleep {
-		if t.timeout >= 0 {
-			bounded = append(bounded, t)
+		if t.timeout >= 0 && (first == nil || t.expires < first.expires) {
+			first = t
 		}
-		if t.bed == nil || excused && t.timeout >= 0 {
+		if t.bed == nil {
 			continue
 		}
-		if work := t.hasWork(); work != "" {
+		if work := t.hasWork(t.excused && t.timeout >= 0); work != "" {
 			s.failf("lost wake-up: %s sleeps, as do all, and has something to do: %s", t.name, work)
 			return false
 		}
 	}
-	if s.timeouts++; len(bounded) == 0 || s.timeouts > maxTimeouts {
+	if s.timeouts++; first == nil || s.timeouts > maxTimeouts {
 		s.failf("deadlock: %d tasks sleep, after %d time-outs", len(asleep), s.timeouts-1)
 		return false
 	}
-	if !excused {
-		bounded[s.rng.IntN(len(bounded))].wake("by its time-out")
-		return true
-	}
-	s.deaths = 0
-	for _, t := range bounded {
-		t.wake("by its time-out, after a death")
-	}
+	s.clock = first.expires
+	first.wake("by its time-out")
 	return true
+}
+
+// sleep makes the task sleep in what the caller has noted, until somebody or the clock wakes it.
+func (t *task) sleep(timeout time.Duration) {
+	t.state, t.timeout = taskAsleep, timeout
+	// No two sleeps end at the same moment.
+	t.expires = t.s.clock + timeout + time.Duration(t.s.rng.IntN(int(shortSleep)))
+	t.pause()
 }
 
 func (t *task) wake(why string) {
 	t.s.tracef(t, "wakes %s", why)
-	t.state, t.bed, t.until = taskReady, nil, nil
+	t.state, t.bed, t.until, t.excused = taskReady, nil, nil, false
 }
 
 // idle lets the task do nothing until something is true, outside of any call. What it has sent must get there without
@@ -265,8 +281,8 @@ func (t *task) idle(until func() bool) {
 		return
 	}
 	t.s.tracef(t, "idles")
-	t.state, t.until, t.timeout = taskAsleep, until, -1
-	t.pause()
+	t.until = until
+	t.sleep(-1)
 }
 
 // nudge wakes the tasks that idle for something that is true now.
@@ -308,7 +324,7 @@ func (b *stepBell) Wait(value uint32, timeout time.Duration) error {
 		return nil
 	}
 	b.s.tracef(t, "sleeps while %s is %d, for %v", b.at.place(b.off), value, timeout)
-	t.state, t.bed, t.timeout = taskAsleep, b, timeout
-	t.pause()
+	t.bed = b
+	t.sleep(timeout)
 	return nil
 }
