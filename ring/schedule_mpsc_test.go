@@ -198,8 +198,7 @@ func (m *many) consume(t *task) {
 			m.post.mayLose++
 			m.s.nudge()
 		}
-		m.resumed = true
-		m.mortal("C", m.cons, m.consume)
+		m.succeedConsumer()
 	}
 	for in.receiveAll(wayTry | wayWait | wayView) {
 		if m.senders == 0 {
@@ -216,6 +215,18 @@ func (m *many) lastClaim(c uint64) (word, end uint64) {
 		return 0, c
 	}
 	return word, c + (word>>26+word>>8&(1<<18-1)-c)%(1<<38)
+}
+
+// startConsumer starts a consumer which may be killed.
+func (m *many) startConsumer() {
+	t := m.mortal("C", m.cons, m.consume)
+	t.onGone = m.succeedConsumer
+}
+
+// succeedConsumer starts the consumer after one that is dead.
+func (m *many) succeedConsumer() {
+	m.resumed = true
+	m.startConsumer()
 }
 
 // record tells of something at the consumer's position that it can take. It may not sleep long, whoever died, if

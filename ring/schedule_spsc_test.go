@@ -65,6 +65,9 @@ func (g *single) produce(t *task) {
 	g.p = p
 	out := &sender{t: t, p: p, post: &g.post, book: g.post.open(), left: &g.messages, max: g.geo.MaxRecord()}
 	t.hasWork = func(bool) string { return g.spaceFor(out.want) }
+	if buried := t.onGone; buried != nil {
+		t.onGone = func() { out.book.over = true; buried() }
+	}
 	out.sendAll(wayTry | wayWait | wayBatch | wayClaim | wayAbort)
 	out.book.leaving = true
 	p.Close()
@@ -108,10 +111,21 @@ func (g *single) consume(t *task) {
 			g.post.mayLose++
 			g.s.nudge()
 		}
-		g.resumed[consumerSide] = true
-		g.revive("C", g.cons, g.consume)
+		g.succeedConsumer()
 	}
 	in.receiveAll(wayTry | wayWait | wayView)
+}
+
+// startConsumer starts a consumer which may be killed.
+func (g *single) startConsumer() {
+	t := g.mortal("C", g.cons, g.consume)
+	t.onGone = g.succeedConsumer
+}
+
+// succeedConsumer starts the consumer after one that is dead.
+func (g *single) succeedConsumer() {
+	g.resumed[consumerSide] = true
+	g.startConsumer()
 }
 
 // record tells of a record at the consumer's position, or the end of the stream.
@@ -127,8 +141,8 @@ func (g *single) record(bool) string {
 	return ""
 }
 
-// revive starts a task which may be killed as often as the schedule has lives left.
-func (g *single) revive(name string, owns *space, body func(t *task)) *task {
+// mortal starts a task which may be killed as often as the schedule has lives left.
+func (g *single) mortal(name string, owns *space, body func(t *task)) *task {
 	t := g.s.start(name, owns, body)
 	if g.lives > 0 {
 		g.lives--
@@ -172,12 +186,12 @@ func TestScheduleSPSC(t *testing.T) {
 		{"consumers are killed", 0.1, func(g *single) {
 			g.s.start("P", g.prod, g.produce)
 			g.lives = 1 + g.s.rng.IntN(3)
-			g.revive("C", g.cons, g.consume)
+			g.startConsumer()
 		}},
 		{"either is killed", 0.1, func(g *single) {
 			g.lives = 1 + g.s.rng.IntN(4)
 			g.startMortalProducer()
-			g.revive("C", g.cons, g.consume)
+			g.startConsumer()
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -194,7 +208,7 @@ func TestScheduleSPSC(t *testing.T) {
 
 // startMortalProducer starts a producer and, when it is dead, its successor.
 func (g *single) startMortalProducer() {
-	t := g.revive("P", g.prod, g.produce)
+	t := g.mortal("P", g.prod, g.produce)
 	t.onGone = func() {
 		g.resumed[producerSide] = true
 		g.startMortalProducer()
