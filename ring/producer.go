@@ -35,6 +35,7 @@ type Producer struct {
 	stats  Stats // the fields counted here; see Stats
 	shared uint64
 	words  []mem.Word64
+	tenure tenure
 }
 
 // NewProducer returns the producer of the ring whose producer region is own, which this process may write, and whose
@@ -42,7 +43,13 @@ type Producer struct {
 // written only by producers of the same geometry whose last position was cfg.Start and which left no batch unfinished.
 // Both start at a multiple of 128 bytes; the ring keeps using them, also for views, until the last call has returned.
 //
-// It rings the consumer once. The error names the field or region that is impossible.
+// With cfg.Resume own has been used by a producer of the same geometry, which may have died at any instruction but must
+// be proven dead or closed: the new one goes on behind the last record that was committed, undoes what was not, and
+// reopens a closed stream. It takes at most cfg.Slots steps twice. If the predecessor lives after all, it panics when
+// next it waits, closes, or asks for space.
+//
+// It rings the consumer once. The error names the field or region that is impossible, before anything was written; it is
+// a [*CorruptError] if no producer can have left the ring so.
 func NewProducer(own, peer []byte, cfg Config) (*Producer, error) {
 	if err := cfg.validate(); err != nil {
 		return nil, err
@@ -54,13 +61,17 @@ func NewProducer(own, peer []byte, cfg Config) (*Producer, error) {
 	if peer, err = checkRegion("consumer", peer, cfg.ConsumerBytes()); err != nil {
 		return nil, err
 	}
+	at, err := producerPlace(own, peer, &cfg)
+	if err != nil {
+		return nil, err
+	}
 	p := &Producer{
 		shape:    makeShape(own, cfg.Geometry),
 		ringer:   makeRinger(&cfg, peer),
-		pos:      cfg.Start,
-		limit:    cfg.Start,
-		cons:     cfg.Start,
-		shared:   cfg.Start,
+		pos:      at.pos,
+		limit:    at.pos,
+		cons:     at.cons,
+		shared:   at.pos,
 		consumer: mem.Uint64At(peer, ConsumerPositionOffset),
 		closing:  mem.Uint64At(peer, ConsumerClosedOffset),
 		closed:   mem.Uint64At(own, ProducerClosedOffset),
@@ -68,8 +79,11 @@ func NewProducer(own, peer []byte, cfg Config) (*Producer, error) {
 	}
 	p.rewindAt = p.pos + p.hotSlots
 	p.sleeper = makeSleeper(&cfg, own, p.lookForSpace, p.shareStats)
+	if cfg.Resume {
+		p.resume()
+	}
 	p.closed.Store(0)
-	writeHeader(own, KindSPSCProducer, cfg.Geometry, cfg.Start)
+	p.tenure = makeTenure(own, writeHeader(own, KindSPSCProducer, cfg.Geometry, at.start))
 	p.ring()
 	return p, nil
 }
@@ -158,6 +172,7 @@ func (p *Producer) Close() {
 	if p.state&handleClosed != 0 {
 		return
 	}
+	p.mustBeAlone()
 	if p.pos == math.MaxUint64 {
 		// The closed word cannot say 2^64−1 + 1. One padding leads to position 0; space kept a slot free for it (I6).
 		p.put(p.pos, descriptor(p.pos, p.lapShift, 1, stateSkip))
@@ -264,6 +279,7 @@ func (p *Producer) space(at, need uint64) (bool, error) {
 
 // loadConsumer asks the consumer's region how far it is.
 func (p *Producer) loadConsumer() error {
+	p.mustBeAlone()
 	// sync(position) takes over: the slots before it, which the consumer no longer reads. Pairs with Consumer.publishPosition.
 	c := p.consumer.Load()
 	if c-p.cons > p.pos-p.cons {
