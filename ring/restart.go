@@ -71,6 +71,12 @@ func producerPlace(own, peer []byte, cfg *Config) (place, error) {
 	return place{w.to, c, startOf(own, w.to)}, nil
 }
 
+// moveTo has a handle that has done nothing begin somewhere else.
+func (p *Producer) moveTo(at place) {
+	p.pos, p.limit, p.shared, p.cons = at.pos, at.pos, at.pos, at.cons
+	p.rewindAt = p.pos + p.hotSlots
+}
+
 // reachable compares the consumer's position with what the last producer knew of its own. A consumer that lies about it
 // could otherwise have the new producer begin anywhere.
 func (in *inspector) reachable(consumer uint64) *CorruptError {

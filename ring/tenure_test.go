@@ -27,7 +27,7 @@ func TestTwoProducersOnOneRegionPanic(t *testing.T) {
 				ok, _ = p.TrySend(nil)
 			}
 		},
-		"wait":  func(p *ring.Producer) { _, _ = p.SendBatch(ctx, make([][]byte, 100)) },
+		"wait": func(p *ring.Producer) { _, _ = p.SendBatch(ctx, make([][]byte, 100)) },
 		"claim": func(p *ring.Producer) {
 			for range 2 {
 				c, _, _ := p.TryClaim(128)
