@@ -28,6 +28,7 @@ type Consumer struct {
 	closed   *mem.Word64 // written by: this handle
 
 	sleeper
+	watch    *watch // MPSC only
 	drainEnd uint64 // with handleDraining: nothing that ends behind it is delivered
 	err      error  // why the handle is poisoned
 
@@ -63,11 +64,16 @@ func NewConsumer(own, peer []byte, cfg Config) (*Consumer, error) {
 		closing:   mem.Uint64At(peer, ProducerClosedOffset),
 		closed:    mem.Uint64At(own, ConsumerClosedOffset),
 		words:     mem.Uint64s(own, ConsumerStatsOffset, statsWords),
+		watch:     makeWatch(peer, &cfg),
 	}
 	c.sleeper = makeSleeper(&cfg, own, c.lookForRecord, c.shareStats)
+	if c.watch != nil {
+		c.longest = c.bounded(idleWait)
+	}
 	c.position.Store(cfg.Start)
 	c.closed.Store(0)
-	writeHeader(own, KindSPSCConsumer, cfg.Geometry, cfg.Start)
+	_, kind := cfg.kinds()
+	writeHeader(own, kind, cfg.Geometry, cfg.Start)
 	c.ring()
 	return c, nil
 }
@@ -161,6 +167,9 @@ func (c *Consumer) find() (bool, error) {
 	if c.pos != c.published {
 		c.publishPosition()
 	}
+	if c.watch != nil {
+		return c.findShared()
+	}
 	// sync(close) takes over: whatever was committed is visible now, so a look that finds nothing is final. Pairs with
 	// Producer.Close.
 	closed := c.closing.Load()
@@ -180,14 +189,15 @@ func (c *Consumer) find() (bool, error) {
 	return false, c.poison("final position", closed-1, fmt.Sprintf("%d, where no record is", c.pos))
 }
 
-// lookHere looks at the descriptor at pos and, if that is a padding, at the one behind it; more steps than these two
-// cannot come, since a padding ends at index 0, where none may start (I4).
+// lookHere looks at the descriptor at pos and, if that is a padding, at the one behind it. With one producer more steps
+// than these two cannot come, since a padding ends at index 0, where none may start (I4); with many an aborted claim is a
+// padding too, and a ring's worth of them is the limit.
 func (c *Consumer) lookHere() (bool, error) {
-	for {
+	for from := c.pos; c.pos-from <= c.mask; {
 		// sync(commit) takes over: the payload of the record at pos, and the descriptors of its batch. Pairs with
 		// Producer.put and Producer.TrySend.
 		d := c.descs[c.pos&c.mask].Load()
-		if !counts(d, c.pos, c.lapShift) {
+		if !counts(d, c.pos, c.lapShift) || c.mpsc && d&stateMask == stateBusy {
 			return false, nil
 		}
 		slots, err := c.check(d)
@@ -204,6 +214,7 @@ func (c *Consumer) lookHere() (bool, error) {
 		c.pos += slots
 		c.stats.Skips++
 	}
+	return false, nil
 }
 
 // held reports whether there is something at pos that DrainAtMost holds back.
@@ -224,6 +235,9 @@ func (c *Consumer) check(d uint64) (slots uint64, err error) {
 		}
 		return slots, nil
 	case stateSkip:
+		if c.mpsc {
+			return c.checkAborted(x, left)
+		}
 		if left > c.mask {
 			return 0, c.poison("skip", x, "no padding at the start of the ring")
 		}
@@ -235,6 +249,14 @@ func (c *Consumer) check(d uint64) (slots uint64, err error) {
 	return 0, c.poison("descriptor state", d&stateMask, "EMPTY (0), COMMITTED (2) or SKIP (3)")
 }
 
+// checkAborted bounds a SKIP of an MPSC ring, which covers an aborted claim or padding.
+func (c *Consumer) checkAborted(slots, left uint64) (uint64, error) {
+	if slots == 0 || slots > left {
+		return 0, c.poison("skip", slots, fmt.Sprintf("1 to %d slots", left))
+	}
+	return slots, nil
+}
+
 // give gives back the record of n bytes at pos. The producer hears of it now if there is nothing to take behind it, and
 // otherwise once in N/8 slots.
 func (c *Consumer) give(n int) {
@@ -243,7 +265,7 @@ func (c *Consumer) give(n int) {
 	c.pos += c.slotsFor(n)
 	c.ahead = 0
 	// sync(commit) takes over, as in lookHere.
-	if d := c.descs[c.pos&c.mask].Load(); counts(d, c.pos, c.lapShift) {
+	if d := c.descs[c.pos&c.mask].Load(); ready(d, c.pos, c.lapShift) {
 		if d&stateMask == stateCommitted && d>>xShift&xMask <= uint64(c.slotBytes) {
 			c.ahead = d // one slot: nothing more to check
 		}

@@ -33,3 +33,8 @@ func descriptor(at uint64, lapShift uint8, x, state uint64) uint64 {
 func counts(d, at uint64, lapShift uint8) bool {
 	return d&stateMask != stateEmpty && (d^at>>(lapShift&63)<<lapPlace)>>lapPlace == 0
 }
+
+// ready reports whether word d says that there is a record or padding at position at.
+func ready(d, at uint64, lapShift uint8) bool {
+	return d&stateMask >= stateCommitted && (d^at>>(lapShift&63)<<lapPlace)>>lapPlace == 0
+}

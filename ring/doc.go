@@ -1,11 +1,15 @@
-// Package ring passes messages from one goroutine or process to another through two regions of memory.
+// Package ring passes messages from one goroutine or process, or from many, to another through two regions of memory.
 //
 // A ring is N slots of S bytes and N descriptors, one 64-bit word per slot, in an array of their own: no byte of a
 // message can be mistaken for a descriptor, and nobody has to clear anything. A message becomes a record, which takes
-// as many consecutive slots as its bytes need. [Producer] and [Consumer] are the two ends of a single-producer,
-// single-consumer ring; each is given its own region to write and the other's region, which it only reads. So each
-// side needs no more than a read-only mapping of what the other writes, and a hostile peer can spoil nothing but the
-// messages it sends.
+// as many consecutive slots as its bytes need. [Producer] and [Consumer] are the ends of a ring; each side is given its
+// own region to write and the other's region, which it only reads. So each side needs no more than a read-only mapping of
+// what the other writes, and a hostile peer can spoil nothing but the messages it sends.
+//
+// A ring has a single producer (SPSC), unless [Geometry] says MPSC: then up to [Owners] producers, which may come, go and
+// die at any time, share the producer region. They need not trust the consumer, but one another. No lock is involved:
+// producers claim slots in turn and fill them side by side, and when one is killed in the middle, the others and the
+// consumer go on as soon as its death is proven ([Config.ProvenDead]). Whoever is merely slow is waited for.
 //
 // Messages go in by copy ([Producer.Send], [Producer.SendBatch]) or are written in place ([Producer.Claim], then
 // Commit or Abort); they come out by copy ([Consumer.Receive]) or as a view ([Consumer.Next], then Release).
@@ -48,7 +52,30 @@
 //   - I9 Who waits, in whatever way, has made everything visible first: the producer has published what is in hand and
 //     answered the consumer's announcements, the consumer has published its position.
 //   - I10 The first descriptor of a batch is written last. The consumer cannot look past it, so plain stores do for the
-//     others.
+//     others (on an MPSC ring release stores, because another producer may look at one).
+//   - I11 An SPSC producer that takes over from a predecessor finds its position by walking the descriptors from the
+//     consumer's published position, and clears every descriptor from there to that position + N before it commits
+//     anything: a predecessor killed inside a batch, or between a record and the SKIP that publishes it, has left
+//     descriptors there that would one day be taken for messages.
+//
+// On an MPSC ring besides, instead of I5 and the private position of I2:
+//
+//   - I12 Slots are claimed in order by compare-and-swap of one word, which says start, slots and owner of the last claim.
+//     Before a claim succeeds the one before it is described: its owner has written its descriptor, or whoever claims next
+//     writes BUSY there for it. So only the last claim can be without a descriptor, and its extent and owner stand in the
+//     claim word: there is never a hole of unknown length. An owner writes only its claim's slots and descriptors.
+//   - I13 Who claims loads the claim word, the consumer's position from shared memory, the descriptor of the last claim, and
+//     the claim word again; if that has changed it starts over. Only then may it believe that the claim lies between the
+//     consumer's position and a ring further, work out 64-bit positions, and describe it. No order of laps is worked out.
+//   - I14 Nobody gets an owner number while a claim of its last bearer may be unfinished: a number that was given back in
+//     order is free at once; that of a dead owner once the consumer has passed the end of the last claim made until the
+//     death was proven. Each bearer adds one to the number's generation before its first claim, and a newcomer that finds
+//     the generation changed starts over.
+//   - I15 The consumer steps over a claim only if its owner is proven dead and the claim's descriptor, loaded again after
+//     the proof, is still what it was. No time-out ever does. A claim is neither taken back nor shortened: an abort covers
+//     it with a SKIP, and padding is a claim of its own.
+//   - I16 The stream ends when there has been an owner, all are closed or proven dead, and then the claim word still says
+//     that nothing has been claimed behind the consumer's position. An owner closes when all its claims have ended.
 //
 // # Memory model
 //
@@ -60,7 +87,12 @@
 // # Limits
 //
 // A descriptor left from exactly 2^36 laps ago looks current. The consumer has always taken it by then and the producer
-// overwritten it, so only memory handed to a new ring without clearing could show it.
+// overwritten it, so only memory handed to a new ring without clearing could show it. A producer of an MPSC ring that is
+// stopped inside a claim while the others claim exactly 2^38 slots, so that the claim word is the same again, takes it for
+// unchanged.
+//
+// Producers of an MPSC ring that wait for space for a large record can be overtaken by smaller ones for as long as these
+// keep coming; the context bounds the wait.
 //
 // The owner of a region must keep its memory from shrinking; a fault is not caught here.
 package ring

@@ -12,7 +12,8 @@ type shape struct {
 	maxRecord int
 	partSlots uint64 // of a batch that are published at once
 	hotSlots  uint64 // after so many slots a producer sees whether to go back to the front; 0: never
-	slotShift uint8  // always used with & 63, so that the compiler needs no test for longer shifts
+	mpsc      bool
+	slotShift uint8 // always used with & 63, so that the compiler needs no test for longer shifts
 	lapShift  uint8
 }
 
@@ -39,6 +40,7 @@ func makeShape(producerRegion []byte, g Geometry) shape {
 		maxRecord: g.MaxRecord(),
 		partSlots: max(64, uint64(g.Slots)/8),
 		hotSlots:  hotSlots(g),
+		mpsc:      g.MPSC,
 		slotShift: g.slotShift(),
 		lapShift:  g.lapShift(),
 	}
