@@ -101,6 +101,7 @@ type rig struct {
 	data, space *bell
 	p           *ring.Producer
 	c           *ring.Consumer
+	pc, cc      ring.Config // what they were made with
 }
 
 type tweak func(p, c *ring.Config)
@@ -127,6 +128,7 @@ func newRig(t testing.TB, geo ring.Geometry, tweaks ...tweak) *rig {
 	for _, f := range tweaks {
 		f(&pc, &cc)
 	}
+	r.pc, r.cc = pc, cc
 	var err error
 	r.c, err = ring.NewConsumer(r.cons, r.prod, cc)
 	require.NoError(t, err)
