@@ -177,10 +177,12 @@ type receiver struct {
 // receiveAll takes messages until the end, or until it has had enough. It reports whether the end has come.
 func (r *receiver) receiveAll(allowed int) (end bool) {
 	for r.most != 0 {
-		alive := r.post.alive()
+		lives, alive := len(r.post.ledgers), r.post.alive()
 		switch err := r.receive(r.t.s.way(allowed)); {
 		case err == io.EOF:
-			r.ended(alive)
+			if err := r.post.ended(lives, alive); err != nil {
+				r.t.s.fail(err)
+			}
 			return true
 		case err != nil:
 			r.t.s.failf("%s: %w", r.t.name, err)
@@ -191,18 +193,6 @@ func (r *receiver) receiveAll(allowed int) (end bool) {
 	r.t.s.nudge()
 	r.c.Close()
 	return false
-}
-
-// ended checks that the end has come, given who was alive before the call that said so.
-func (r *receiver) ended(alive []*ledger) {
-	for _, b := range alive {
-		if !b.over && !b.leaving {
-			r.t.s.failf("the end comes, while life %d goes on", b.id)
-		}
-	}
-	if err := r.post.settleOver(); err != nil {
-		r.t.s.fail(err)
-	}
 }
 
 func (r *receiver) receive(way int) (err error) {

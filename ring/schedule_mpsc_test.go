@@ -22,6 +22,7 @@ type many struct {
 	lives   int                    // kills to come
 	numbers int                    // owner numbers are drawn from 1 to this
 	ways    int                    // of sending
+	closing bool                   // the consumer ends early
 	resumed bool                   // the consumer has had a predecessor
 	c       *ring.Consumer
 }
@@ -191,6 +192,9 @@ func (m *many) consume(t *task) {
 	}
 	m.c = c
 	in := &receiver{t: t, c: c, post: &m.post, slots: func(n int) uint64 { return slotsOf(m.geo, n) }, most: -1}
+	if m.closing {
+		in.most = m.s.rng.IntN(8)
+	}
 	m.post.rewind(c.Position())
 	t.hasWork = m.record(t)
 	t.onGone = func() {
@@ -288,6 +292,9 @@ func (m *many) finish() error {
 	if err := m.post.settle(); err != nil {
 		return err
 	}
+	if m.post.quit {
+		return nil
+	}
 	c := m.published()
 	if own := m.c.Position(); own != c {
 		return fmt.Errorf("the consumer is at %#x and has published %#x", own, c)
@@ -337,6 +344,25 @@ func TestScheduleMPSC(t *testing.T) {
 				m.startProducer("P3", 4)
 			}
 			m.lives = min(m.lives, 3)
+			m.s.start("C", m.cons, m.consume)
+		}},
+		{"the consumer is killed", 0.1, sharedGeometries, func(m *many) {
+			m.startProducer("P1", 5)
+			m.startProducer("P2", 5)
+			m.lives = 1 + m.s.rng.IntN(3)
+			m.startConsumer()
+		}},
+		{"anybody is killed", 0.15, sharedGeometries, func(m *many) {
+			m.lives = 2 + m.s.rng.IntN(4)
+			m.startProducer("P1", 4)
+			m.startConsumer()
+			m.startProducer("P2", 4)
+			m.startProducer("P3", 2)
+		}},
+		{"the consumer closes", 0.03, sharedGeometries, func(m *many) {
+			m.closing = true
+			m.startProducer("P1", 4)
+			m.startProducer("P2", 4)
 			m.s.start("C", m.cons, m.consume)
 		}},
 	} {

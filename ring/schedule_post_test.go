@@ -110,9 +110,15 @@ func (p *postOffice) rewind(at uint64) {
 	}
 }
 
-// settleOver checks that nothing is owed by those who have closed or died: the end has been told.
-func (p *postOffice) settleOver() error {
-	for _, b := range p.ledgers {
+// ended checks that the end may be told in a call that began when there were so many lives, of which some were alive:
+// these have left meanwhile, and nothing is owed by those who have left. Of lives that began later the call may not know.
+func (p *postOffice) ended(lives int, alive []*ledger) error {
+	for _, b := range alive {
+		if !b.over && !b.leaving {
+			return fmt.Errorf("the end comes, while life %d goes on", b.id)
+		}
+	}
+	for _, b := range p.ledgers[:lives] {
 		if b.over && b.taken+p.mayLose < b.done {
 			return fmt.Errorf("the end comes, while life %d has %d of %d", b.id, b.taken, b.done)
 		}
