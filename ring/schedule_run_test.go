@@ -15,6 +15,7 @@ import (
 
 var (
 	scheduleN      = flag.Int("schedule.n", 100_000, "schedules to run, over all scenarios")
+	scheduleEach   = flag.Int("schedule.each", 0, "schedules to run of each scenario, instead of its share of schedule.n")
 	scheduleSeed   = flag.Uint64("schedule.seed", 0, "seed of the schedules; 0 takes that of SHMTEST_SEED or a new one")
 	scheduleNumber = flag.Int64("schedule.number", -1, "run only this schedule of the seed, and tell its steps")
 )
@@ -76,6 +77,9 @@ func explore(t *testing.T, l *lab, share float64, setUp scenario) {
 		seed = shmtest.Rand(t).Uint64()
 	}
 	from, to := uint64(0), uint64(max(1, float64(*scheduleN)*share))
+	if *scheduleEach > 0 {
+		to = uint64(*scheduleEach)
+	}
 	if *scheduleNumber >= 0 {
 		from = uint64(*scheduleNumber)
 		to = from + 1
