@@ -70,7 +70,6 @@ func unprotectedShared(off int) bool {
 }
 
 func (sp *space) word32(off int) *mem.Word32 { return mem.Uint32At(sp.bytes, off) }
-func (sp *space) word64(off int) *mem.Word64 { return mem.Uint64At(sp.bytes, off) }
 
 // get returns the word as memory has it.
 func (sp *space) get(off, size int) uint64 {
