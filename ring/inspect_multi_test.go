@@ -23,8 +23,6 @@ func (r *crowd) inspect() ring.Snapshot {
 	return s
 }
 
-func (r *crowd) word(region []byte, offset int) *mem.Word64 { return mem.Uint64At(region, offset) }
-
 // ownerWord returns the word of an owner; fields counts the words behind it.
 func (r *crowd) ownerWord(owner, fields int) *mem.Word64 {
 	return mem.Uint64At(r.prod, ring.ProducerOwnersOffset+owner*ring.OwnerBytes+8*fields)
