@@ -23,9 +23,9 @@ func (r *crowd) inspect() ring.Snapshot {
 	return s
 }
 
-// ownerWord returns the word of an owner; fields counts the words behind it.
-func (r *crowd) ownerWord(owner, fields int) *mem.Word64 {
-	return mem.Uint64At(r.prod, ring.ProducerOwnersOffset+owner*ring.OwnerBytes+8*fields)
+// sharedPosition returns the word of how far an owner last said it was.
+func (r *crowd) sharedPosition(owner int) *mem.Word64 {
+	return mem.Uint64At(r.prod, ring.ProducerOwnersOffset+owner*ring.OwnerBytes+24+7*8)
 }
 
 func mustClaim(t testing.TB, p *ring.Producer, n int) ring.Claim {
@@ -131,7 +131,7 @@ func (q *queue) drop() {
 // check compares what an inspector sees with the model.
 func (q *queue) check(t *testing.T) {
 	t.Helper()
-	published := q.r.word(q.r.cons, ring.ConsumerPositionOffset).Load()
+	published := q.r.published()
 	s := q.r.inspect()
 	require.Nil(t, s.Trouble)
 	require.True(t, s.Settled)
@@ -296,7 +296,6 @@ func TestInspectOneRegionOfManyProducers(t *testing.T) {
 // The ring of the troubles below has 8 slots; both positions are 13 at first, index 5, and owner 1 has claimed and sent.
 func TestInspectFindsTroubleWithManyProducers(t *testing.T) {
 	const highestAt, claimAt = ring.ProducerClosedOffset, ring.ProducerClaimOffset
-	claim := func(start, slots, owner uint64) uint64 { return start<<26 | slots<<8 | owner }
 	for _, tt := range []struct {
 		name          string
 		spoil         func(r *crowd)
@@ -304,17 +303,17 @@ func TestInspectFindsTroubleWithManyProducers(t *testing.T) {
 	}{
 		{"nothing described", func(r *crowd) { r.descriptor(13).Store(0) }, "producer", "claim word"},
 		{"described beyond the last claim", func(r *crowd) { r.descriptor(16).Store(desc(r.geo, 16, 1, 2)) }, "producer", "claim word"},
-		{"claim beyond a ring", func(r *crowd) { r.word(r.prod, claimAt).Store(claim(24, 1, 1)) }, "producer", "claim word"},
-		{"claim behind", func(r *crowd) { r.word(r.prod, claimAt).Store(claim(9, 1, 1)) }, "producer", "claim word"},
-		{"claim over the end", func(r *crowd) { r.word(r.prod, claimAt).Store(claim(14, 3, 1)) }, "producer", "claim word"},
-		{"claim of nobody", func(r *crowd) { r.word(r.prod, claimAt).Store(claim(15, 1, 0)) }, "producer", "claim word"},
+		{"claim beyond a ring", func(r *crowd) { r.word(r.prod, claimAt).Store(claimWord(24, 1, 1)) }, "producer", "claim word"},
+		{"claim behind", func(r *crowd) { r.word(r.prod, claimAt).Store(claimWord(9, 1, 1)) }, "producer", "claim word"},
+		{"claim over the end", func(r *crowd) { r.word(r.prod, claimAt).Store(claimWord(14, 3, 1)) }, "producer", "claim word"},
+		{"claim of nobody", func(r *crowd) { r.word(r.prod, claimAt).Store(claimWord(15, 1, 0)) }, "producer", "claim word"},
 		{"claim of somebody unknown", func(r *crowd) {
 			r.descriptor(15).Store(0)
-			r.word(r.prod, claimAt).Store(claim(15, 1, 9))
+			r.word(r.prod, claimAt).Store(claimWord(15, 1, 9))
 		}, "producer", "owner"},
 		{"claim of somebody who has left", func(r *crowd) {
 			r.descriptor(15).Store(0)
-			r.ownerWord(1, 0).Add(1)
+			r.owner(1).Add(1)
 		}, "producer", "owner"},
 		{"two claims of one owner", func(r *crowd) {
 			r.descriptor(14).Store(desc(r.geo, 14, 1<<18|1, 1))
@@ -331,16 +330,16 @@ func TestInspectFindsTroubleWithManyProducers(t *testing.T) {
 		{"record too long", func(r *crowd) { r.descriptor(14).Store(desc(r.geo, 14, 65, 2)) }, "producer", "record length"},
 		{"record over the last claim", func(r *crowd) { r.descriptor(14).Store(desc(r.geo, 14, 17, 2)) }, "producer", "slots"},
 		{"record longer than its claim", func(r *crowd) {
-			r.word(r.prod, claimAt).Store(claim(14, 1, 1))
+			r.word(r.prod, claimAt).Store(claimWord(14, 1, 1))
 			r.descriptor(14).Store(desc(r.geo, 14, 17, 2))
 		}, "producer", "slots"},
-		{"owner beyond the highest", func(r *crowd) { r.ownerWord(3, 0).Store(2) }, "producer", "highest owner"},
+		{"owner beyond the highest", func(r *crowd) { r.owner(3).Store(2) }, "producer", "highest owner"},
 		{"no such owner", func(r *crowd) { r.word(r.prod, highestAt).Store(256) }, "producer", "highest owner"},
-		{"owner ahead of the ring", func(r *crowd) { r.ownerWord(1, 3+7).Store(17) }, "consumer", "position"},
+		{"owner ahead of the ring", func(r *crowd) { r.sharedPosition(1).Store(17) }, "consumer", "position"},
 		{"consumer behind", func(r *crowd) { r.word(r.cons, ring.ConsumerPositionOffset).Store(7) }, "producer", "claim word"},
 		{"consumer ahead", func(r *crowd) { r.word(r.cons, ring.ConsumerPositionOffset).Store(17) }, "producer", "claim word"},
 		{"consumer 2^38 behind", func(r *crowd) {
-			r.ownerWord(1, 3+7).Store(16)
+			r.sharedPosition(1).Store(16)
 			r.word(r.cons, ring.ConsumerPositionOffset).Add(^uint64(1<<38 - 1))
 		}, "consumer", "position"},
 	} {
