@@ -4,10 +4,8 @@ package ring_test
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 
 	"github.com/shmwire/shmwire/ring"
@@ -58,6 +56,19 @@ func (s *sender) sendAll(allowed int) {
 			s.t.idle(s.arrived)
 		}
 	}
+}
+
+// leave closes, now and then with a claim open.
+func (s *sender) leave() {
+	if s.t.s.rng.IntN(4) == 0 {
+		if c, ok, _ := s.p.TryClaim(s.size()); ok {
+			s.fill(c.Bytes(), abortedLetter(len(c.Bytes())))
+		}
+	}
+	s.book.leaving = true
+	s.p.Close()
+	s.t.returned()
+	s.book.over = true
 }
 
 // arrived reports whether all that was sent has been taken, or never will be.
@@ -157,9 +168,7 @@ func (s *sender) abort() error {
 		}
 		return err
 	}
-	msg := letter(letterAbort, 0, n)
-	binary.LittleEndian.PutUint32(msg, crc32.ChecksumIEEE(msg[4:]))
-	s.fill(c.Bytes(), msg)
+	s.fill(c.Bytes(), abortedLetter(n))
 	c.Abort()
 	return nil
 }

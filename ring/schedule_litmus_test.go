@@ -17,7 +17,7 @@ func litmus(t *testing.T, first, second func(w []mem.Word64) uint64) map[[2]uint
 	for number := range uint64(2000) {
 		var got [2]uint64
 		err := l.once(1, number, nil, func(l *lab) func() error {
-			l.prod.reset(1024)
+			l.prod.reset(1024, 0)
 			l.prod.quiet = func(int) bool { return false }
 			w := mem.Uint64s(l.prod.bytes, 0, 2)
 			l.s.start("first", l.prod, func(*task) { got[0] = first(w) })

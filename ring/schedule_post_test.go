@@ -59,6 +59,9 @@ func letter(id, number, n int) []byte {
 	return msg
 }
 
+// abortedLetter returns n bytes for a claim that will not be committed.
+func abortedLetter(n int) []byte { return letter(letterAbort, 0, n) }
+
 // take checks a message that ends before position end.
 func (p *postOffice) take(msg []byte, end uint64) error {
 	if len(msg) < letterHeader {

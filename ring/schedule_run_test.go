@@ -11,6 +11,7 @@ import (
 
 	"github.com/shmwire/shmwire/internal/mem"
 	"github.com/shmwire/shmwire/internal/shmtest"
+	"github.com/stretchr/testify/require"
 )
 
 var (
@@ -25,6 +26,9 @@ const maxSteps = 50_000
 
 // maxTold is how many of the last steps of a failed schedule are printed.
 const maxTold = 400
+
+// shortestOf is among how many schedules the shortest failure is looked for.
+const shortestOf = 1000
 
 // trace remembers the steps of a schedule.
 type trace struct{ lines []string }
@@ -69,36 +73,53 @@ func newLab(t *testing.T, prodBytes, consBytes int) *lab {
 // scenario sets up the tasks of l.s; what it returns is called when all are over, and says what is wrong then.
 type scenario func(l *lab) (check func() error)
 
-// explore runs a number of schedules of a scenario. The first that fails is run again with its steps told.
+// explore runs a number of schedules of a scenario. If one fails, the shortest of those that fail soon after it is run
+// again with its steps told.
 func explore(t *testing.T, l *lab, share float64, setUp scenario) {
 	t.Helper()
 	seed := *scheduleSeed
 	if seed == 0 {
 		seed = shmtest.Rand(t).Uint64()
 	}
-	from, to := uint64(0), uint64(max(1, float64(*scheduleN)*share))
-	if *scheduleEach > 0 {
-		to = uint64(*scheduleEach)
-	}
 	if *scheduleNumber >= 0 {
-		from = uint64(*scheduleNumber)
-		to = from + 1
+		told, err := l.tell(seed, uint64(*scheduleNumber), setUp)
+		t.Log(told)
+		require.NoError(t, err)
+		return
+	}
+	count := uint64(max(1, float64(*scheduleN)*share))
+	if *scheduleEach > 0 {
+		count = uint64(*scheduleEach)
 	}
 	steps := 0
-	for number := from; number < to; number++ {
-		err := l.once(seed, number, nil, setUp)
-		steps += l.s.steps
-		if err == nil && *scheduleNumber < 0 {
-			continue
+	for number := range count {
+		if err := l.once(seed, number, nil, setUp); err != nil {
+			l.report(t, seed, number, setUp)
+			return
 		}
-		tr := &trace{}
-		again := l.once(seed, number, tr, setUp)
-		t.Logf("-schedule.seed=%d -schedule.number=%d, %d steps:\n%v", seed, number, l.s.steps, tr)
-		if err != nil {
-			t.Fatalf("schedule %d of seed %d: %v\n(repeated: %v)", number, seed, err, again)
+		steps += l.s.steps
+	}
+	t.Logf("%d schedules of seed %d, %d steps", count, seed, steps)
+}
+
+// report fails the test with the shortest of the schedules from first on that fail.
+func (l *lab) report(t *testing.T, seed, first uint64, setUp scenario) {
+	t.Helper()
+	shortest, steps := first, maxSteps+1
+	for number := first; number < first+shortestOf; number++ {
+		if l.once(seed, number, nil, setUp) != nil && l.s.steps < steps {
+			shortest, steps = number, l.s.steps
 		}
 	}
-	t.Logf("%d schedules of seed %d, %d steps", to-from, seed, steps)
+	told, err := l.tell(seed, shortest, setUp)
+	t.Fatalf("%s\nschedule %d of seed %d: %v\n(the first that failed: %d)", told, shortest, seed, err, first)
+}
+
+// tell runs one schedule and returns its steps in words.
+func (l *lab) tell(seed, number uint64, setUp scenario) (told string, err error) {
+	tr := &trace{}
+	err = l.once(seed, number, tr, setUp)
+	return fmt.Sprintf("-schedule.seed=%d -schedule.number=%d, %d steps:\n%v", seed, number, l.s.steps, tr), err
 }
 
 // once runs one schedule.
