@@ -133,3 +133,25 @@ func (l *lab) once(seed, number uint64, tr *trace, setUp scenario) error {
 	}
 	return check()
 }
+
+// What a failure prints must be enough to see it again.
+func TestScheduleIsRepeatable(t *testing.T) {
+	most := sharedGeometries[len(sharedGeometries)-1]
+	setUp := func(l *lab) func() error {
+		m := newMany(l, sharedGeometries)
+		m.lives = 3
+		m.startProducer("P1", 5)
+		m.startProducer("P2", 5)
+		m.startConsumer()
+		return m.finish
+	}
+	seed := shmtest.Rand(t).Uint64()
+	different := map[string]bool{}
+	for number := range uint64(20) {
+		first, _ := newLab(t, most.ProducerBytes(), most.ConsumerBytes()).tell(seed, number, setUp)
+		again, _ := newLab(t, most.ProducerBytes(), most.ConsumerBytes()).tell(seed, number, setUp)
+		require.Equal(t, first, again)
+		different[first] = true
+	}
+	require.Len(t, different, 20)
+}
