@@ -28,12 +28,19 @@ func TestKilledProducers(t *testing.T) {
 	tiny := ring.Geometry{Slots: 2, SlotBytes: 16, MPSC: true}
 	small := ring.Geometry{Slots: 16, SlotBytes: 32, MPSC: true}
 	normal := ring.Geometry{Slots: 1024, SlotBytes: 64, MPSC: true}
+	single := func(g ring.Geometry) ring.Geometry { g.MPSC = false; return g }
 	tests := []struct {
 		name      string
 		producers int
 		numbered  bool // each has an owner number, which its successor gets; otherwise any
 		like      assignment
 	}{
+		{"SPSC, tiny, parking", 1, false, assignment{Geometry: single(tiny), Longest: 16, Parks: true}},
+		{"SPSC, tiny, spinning", 1, false, assignment{Geometry: single(tiny), Longest: 16}},
+		{"SPSC, small, parking", 1, false, assignment{Geometry: single(small), Longest: 256, Parks: true}},
+		{"SPSC, small, spinning", 1, false, assignment{Geometry: single(small), Longest: 256}},
+		{"SPSC, normal, parking", 1, false, assignment{Geometry: single(normal), Longest: 400, Parks: true}},
+		{"SPSC, normal, spinning", 1, false, assignment{Geometry: single(normal), Longest: 400}},
 		{"MPSC, tiny, parking", 3, true, assignment{Geometry: tiny, Longest: 16, Parks: true}},
 		{"MPSC, tiny, spinning", 3, false, assignment{Geometry: tiny, Longest: 16}},
 		{"MPSC, small, parking", 3, false, assignment{Geometry: small, Longest: 256, Parks: true}},
@@ -96,6 +103,8 @@ func newFactory(t *testing.T, like assignment, producers int, numbered bool) *fa
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
 	like.Dir = dir
+	// The race detector would have each producer that ends in order sleep for a second, for the sake of other goroutines.
+	t.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=0")
 	g := like.Geometry
 	f := &factory{
 		t: t, rand: shmtest.Rand(t), like: like, numbered: numbered, working: make([]*worker, producers),
@@ -227,6 +236,10 @@ func (f *factory) checkBooks() {
 	s := f.c.Stats()
 	f.t.Logf("%d producers, %d messages; %+v", f.hired, all, s)
 	assert.Equal(f.t, all, s.Records)
+	look, err := ring.Inspect(f.segment.Region(producerRegion), f.segment.Region(consumerRegion), f.like.Geometry)
+	require.NoError(f.t, err)
+	assert.Nil(f.t, look.Trouble)
+	assert.Zero(f.t, look.Slots, "left in the ring")
 	if f.like.Geometry.MPSC {
 		assert.GreaterOrEqual(f.t, s.Recovered, f.leftClaims, "claims that their owners left behind")
 	}
