@@ -31,7 +31,7 @@ const (
 	journalBytes   = 16 * maxProducers
 	maxProducers   = 256
 	envelopeBytes  = 16
-	mostInOneBatch = 8
+	mostInOneBatch = 32
 )
 
 // assignment is what one producer process is told.
@@ -187,7 +187,7 @@ func (w *busyProducer) turn() error {
 	}
 	dice := mixed(uint64(w.ID)<<48 ^ w.next)
 	count := 1
-	if dice%4 == 0 {
+	if dice%2 == 0 {
 		count = 1 + int((dice>>8)%mostInOneBatch)
 	}
 	for i := range count {
