@@ -34,3 +34,24 @@ func ExampleInspect() {
 	// 3 records of 11 bytes in 3 of 8 slots
 	// the consumer is there: false
 }
+
+// What waits, without taking it.
+func ExamplePeek() {
+	geo := ring.Geometry{Slots: 8, SlotBytes: 64}
+	producer, consumer := ring.HeapRegion(geo.ProducerBytes()), ring.HeapRegion(geo.ConsumerBytes())
+	p, err := ring.NewProducer(producer, consumer, ring.Config{Geometry: geo, PeerNeverParks: true})
+	if err != nil {
+		panic(err)
+	}
+	exampleSend(p, "one", "a longer message")
+	waiting, err := ring.Peek(producer, consumer, geo, 10, 8)
+	if err != nil {
+		panic(err)
+	}
+	for _, w := range waiting {
+		fmt.Printf("at %d: %d bytes, %q\n", w.Position, w.Length, w.Message)
+	}
+	// Output:
+	// at 0: 3 bytes, "one"
+	// at 1: 16 bytes, "a longer"
+}
