@@ -271,10 +271,20 @@ func (in *inspector) plausible(consumer uint64, p *Side) *CorruptError {
 	if p == nil || p.Stats.Position == 0 { // nothing shared yet
 		return nil
 	}
-	shared, n := p.Stats.Position, uint64(in.g.Slots)
-	if shared-consumer <= n || consumer-shared <= 2*n {
+	if in.near(p.Stats.Position, consumer) {
 		return nil
 	}
+	return in.implausible(p.Stats.Position, consumer)
+}
+
+// near reports whether the consumer can be at a position if the producer last said that it is at shared.
+func (in *inspector) near(shared, consumer uint64) bool {
+	n := uint64(in.g.Slots)
+	return shared-consumer <= n || consumer-shared <= 2*n
+}
+
+func (in *inspector) implausible(shared, consumer uint64) *CorruptError {
+	n := uint64(in.g.Slots)
 	return &CorruptError{
 		Region: "consumer", Field: "position", Position: consumer, Got: consumer,
 		Want: fmt.Sprintf("%d to %d, since the producer has been at %d", shared-n, shared+2*n, shared),
