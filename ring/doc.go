@@ -99,8 +99,9 @@
 //
 //   - Attach. Fill in the own region's header, the magic last, which only inspectors read. The consumer stores the start
 //     in its position word, before a producer whose start is not 0 looks. Parks and doorbell words go on from what they
-//     hold; sleeping and statistics words may stay 0. Load the other end's parks and remember them less 1 as answered, and
-//     ring once: the other end may have gone to sleep before.
+//     hold; sleeping words may stay 0, and statistics too, but for one: a producer stores its position in the word at 696 at
+//     least once a lap, which whoever takes over, and inspectors, compare with the consumer's position. Load the other
+//     end's parks and remember them less 1 as answered, and ring once: the other end may have gone to sleep before.
 //   - Send. A message takes max(1, ⌈length / S⌉) slots in a row, its bytes beginning where the first of them does; what is
 //     left of the last is not looked at. If fewer slots are left before the end of the ring, they are padding, and the
 //     record begins at index 0. The producer may pad also where a record would fit, if a record follows. There is space if
