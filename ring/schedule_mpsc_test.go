@@ -37,7 +37,7 @@ var sharedGeometries = []ring.Geometry{
 func newMany(l *lab, geometries []ring.Geometry) *many {
 	rng := l.s.rng
 	m := &many{lab: l, geo: geometries[rng.IntN(len(geometries))], numbers: 1 + rng.IntN(3)}
-	m.ways = wayTry | wayWait | wayBatch | wayClaim | wayAbort
+	m.ways = allWaysOut
 	all := starts(m.geo)
 	m.start = all[rng.IntN(len(all))]
 	l.s.seesDeaths = true
@@ -201,9 +201,9 @@ func (m *many) consume(t *task) {
 		}
 		m.succeedConsumer()
 	}
-	for in.receiveAll(wayTry | wayWait | wayView) {
-		if m.senders == 0 {
-			return
+	for in.receiveAll(allWaysIn) {
+		if m.senders == 0 && in.lives == len(m.post.ledgers) {
+			return // of a life that began and ended during the call, the end may not know
 		}
 		t.nap()
 	}

@@ -68,7 +68,7 @@ func (g *single) produce(t *task) {
 	if buried := t.onGone; buried != nil {
 		t.onGone = func() { out.book.over = true; buried() }
 	}
-	out.sendAll(wayTry | wayWait | wayBatch | wayClaim | wayAbort)
+	out.sendAll(allWaysOut)
 	out.leave()
 }
 
@@ -110,7 +110,7 @@ func (g *single) consume(t *task) {
 		}
 		g.succeedConsumer()
 	}
-	in.receiveAll(wayTry | wayWait | wayView)
+	in.receiveAll(allWaysIn)
 }
 
 // startConsumer starts a consumer which may be killed.
