@@ -26,7 +26,7 @@ func (r *crowd) sharedPosition(owner int) *mem.Word64 {
 	return mem.Uint64At(r.prod, ring.ProducerOwnersOffset+owner*ring.OwnerBytes+24+7*8)
 }
 
-func mustClaim(t testing.TB, p *ring.Producer, n int) ring.Claim {
+func claimBy(t testing.TB, p *ring.Producer, n int) ring.Claim {
 	t.Helper()
 	c, ok, err := p.TryClaim(n)
 	require.NoError(t, err)
@@ -101,9 +101,9 @@ func TestInspectSeesUnfinishedClaims(t *testing.T) {
 	r := newCrowd(t, ring.Geometry{Slots: 16, SlotBytes: 16}, startAt(100))
 	a, b, c := r.join(), r.join(), r.join()
 	mustSend(t, c, []byte("first"))
-	slow := mustClaim(t, a, 40)
+	slow := claimBy(t, a, 40)
 	assert.Equal(t, []ring.UnfinishedClaim{{Owner: 1, Position: 101, Slots: 3}}, r.inspect().Unfinished)
-	mustClaim(t, b, 20)
+	claimBy(t, b, 20)
 	assert.Equal(t, []ring.UnfinishedClaim{
 		{Owner: 1, Position: 101, Slots: 3, Described: true},
 		{Owner: 2, Position: 104, Slots: 2},
@@ -235,7 +235,7 @@ func TestInspectOfManyProducersWritesNothing(t *testing.T) {
 		mustSend(t, a, make([]byte, i))
 		mustSend(t, b, make([]byte, i))
 	}
-	mustClaim(t, a, 100)
+	claimBy(t, a, 100)
 	prod, cons := slices.Clone(r.prod), slices.Clone(r.cons)
 	assert.Len(t, r.inspect().Unfinished, 1)
 	assert.True(t, bytes.Equal(prod, r.prod))
