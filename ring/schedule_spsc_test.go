@@ -172,8 +172,9 @@ func TestScheduleSPSC(t *testing.T) {
 		}},
 		{"the consumer closes", 0.04, func(g *single) {
 			g.closing = true
-			g.s.start("P", g.prod, g.produce)
-			g.s.start("C", g.cons, g.consume)
+			g.lives = g.s.rng.IntN(3)
+			g.startMortalProducer()
+			g.startConsumer()
 		}},
 		{"producers are killed", 0.1, func(g *single) {
 			g.lives = 1 + g.s.rng.IntN(3)
