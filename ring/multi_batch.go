@@ -38,9 +38,10 @@ func (p *Producer) sendPartShared(msgs [][]byte) (n int, err error) {
 }
 
 // gather returns how many of msgs one claim at position end takes, and how many slots and bytes they have: what is free
-// in one piece bounds it, and what should be published at once, but for the first, which is known to fit.
+// in one piece bounds it, the longest record, so that a batch asks for no more than a message can, and what should be
+// published at once; but not the first, which is known to fit.
 func (p *Producer) gather(msgs [][]byte, end uint64) (count int, slots uint64, bytes int) {
-	limit := min(p.left(end), p.mask+1-(end-p.cons), p.partSlots, maxRecordSlots)
+	limit := min(p.left(end), p.mask+1-(end-p.cons), p.partSlots, p.slotsFor(p.maxRecord))
 	for _, msg := range msgs {
 		need := p.slotsFor(len(msg))
 		if count > 0 && slots+need > limit {

@@ -48,18 +48,18 @@ func (p *Producer) lastClaim() (t, end uint64, current bool, err error) {
 	t = p.seat.claim.Load()
 	// sync(position) takes over: the slots before it, which the consumer no longer reads. Pairs with Consumer.publishPosition.
 	c := p.consumer.Load()
-	if claimSlots(t) == 0 {
-		return t, c, p.seat.claim.Load() == t, p.accept(c, c)
+	end = p.pos // nobody has claimed anything, so it is where the ring starts, and the consumer is there too
+	if claimSlots(t) != 0 {
+		end = claimEnd(t, c)
 	}
-	end = claimEnd(t, c)
 	start := end - claimSlots(t)
 	w := &p.descs[start&p.mask]
 	d := w.Load()
 	if p.seat.claim.Load() != t {
 		return t, 0, false, nil
 	}
-	if err := p.accept(c, end); err != nil {
-		return t, 0, false, err
+	if err := p.accept(c, t, end); err != nil || claimSlots(t) == 0 {
+		return t, end, err == nil, err
 	}
 	if !counts(d, start, p.lapShift) {
 		// sync(help) publishes: who claimed these slots, and how many. If it fails, the owner or another helper has been
@@ -69,10 +69,18 @@ func (p *Producer) lastClaim() (t, end uint64, current bool, err error) {
 	return t, end, true, nil
 }
 
-// accept bounds the consumer's position c by the one seen before and by the end of the last claim.
-func (p *Producer) accept(c, end uint64) error {
+// accept bounds the consumer's position c by the one seen before and by the end of the last claim t, which is at position
+// end if c is true.
+func (p *Producer) accept(c, t, end uint64) error {
 	if int64(c-p.cons) < 0 || end-c > p.mask+1 {
-		return p.poison("position", c, fmt.Sprintf("%d to %d, at most %d slots behind", p.cons, end, p.mask+1))
+		if claimSlots(t) != 0 {
+			end = claimEnd(t, p.cons) // what follows from c means nothing
+		}
+		first := p.cons
+		if n := p.mask + 1; end-first > n {
+			first = end - n
+		}
+		return p.poison("position", c, fmt.Sprintf("%d to %d", first, end))
 	}
 	p.cons = c
 	p.stats.HighWater = max(p.stats.HighWater, end-c)
@@ -103,6 +111,9 @@ func (p *Producer) padClaim(at, n uint64) {
 func (p *Producer) settle(end, at, word uint64) {
 	p.pos, p.limit = end, end // the fast path of TrySend is for one producer
 	p.put(at, word)
+	if end-p.shared > p.mask {
+		p.shareStats() // inspectors are to see it once in a lap, also if it never waits
+	}
 }
 
 // noSpace returns what the caller must hear of beside ok=false.

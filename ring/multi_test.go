@@ -7,103 +7,14 @@ import (
 	"io"
 	"sync"
 	"testing"
-	"time"
 
-	"github.com/shmwire/shmwire/internal/mem"
 	"github.com/shmwire/shmwire/internal/shmtest"
 	"github.com/shmwire/shmwire/ring"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
 )
 
-// crowd is an MPSC ring on the heap: a consumer and as many producers as join.
-type crowd struct {
-	t           testing.TB
-	geo         ring.Geometry
-	prod, cons  []byte // regions
-	data, space *bell
-	c           *ring.Consumer
-	pc, cc      ring.Config // what handles are made of
-	seats       seats
-}
-
-// everybody is a bell that several wait for: who is woken passes it on.
-type everybody struct{ *bell }
-
-func (b everybody) Wait(value uint32, timeout time.Duration) error {
-	err := b.bell.Wait(value, timeout)
-	post(b.wake)
-	return err
-}
-
-// seats stands for the operating system: who holds which owner number, and who has died.
-type seats struct {
-	mu   sync.Mutex
-	held [ring.Owners + 1]bool
-}
-
-func (s *seats) hold(owner int) (func(), bool, error) {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	if s.held[owner] {
-		return nil, false, nil
-	}
-	s.held[owner] = true
-	return func() { s.die(owner) }, true, nil
-}
-
-// die is what happens to the number when its process ends, however it ends.
-func (s *seats) die(owner int) {
-	s.mu.Lock()
-	s.held[owner] = false
-	s.mu.Unlock()
-}
-
-func (s *seats) provenDead(owner int) bool {
-	s.mu.Lock()
-	defer s.mu.Unlock()
-	return !s.held[owner]
-}
-
-func newCrowd(t testing.TB, geo ring.Geometry, tweaks ...tweak) *crowd {
-	t.Helper()
-	geo.MPSC = true
-	require.NoError(t, geo.Validate())
-	r := &crowd{
-		t:    t,
-		geo:  geo,
-		prod: region(t, "producer", geo.ProducerBytes()),
-		cons: region(t, "consumer", geo.ConsumerBytes()),
-	}
-	r.data, r.space = newBell(r.prod, ring.ProducerDoorbellOffset), newBell(r.cons, ring.ConsumerDoorbellOffset)
-	r.pc = ring.Config{Geometry: geo, Doorbell: r.data, Waiter: everybody{r.space}}
-	r.cc = ring.Config{Geometry: geo, Doorbell: r.space, Waiter: interruptible{r.data}}
-	for _, f := range tweaks {
-		f(&r.pc, &r.cc)
-	}
-	r.pc.Hold, r.pc.ProvenDead, r.cc.ProvenDead = r.seats.hold, r.seats.provenDead, r.seats.provenDead
-	var err error
-	r.c, err = ring.NewConsumer(r.cons, r.prod, r.cc)
-	require.NoError(t, err)
-	return r
-}
-
-// join adds a producer.
-func (r *crowd) join() *ring.Producer {
-	r.t.Helper()
-	p, err := ring.NewProducer(r.prod, r.cons, r.pc)
-	require.NoError(r.t, err)
-	return p
-}
-
-// kill is the death of p's process: the handle is not used any more, and the system gives its number back.
-func (r *crowd) kill(p *ring.Producer) { r.seats.die(p.Owner()) }
-
-func (r *crowd) descriptor(at uint64) *mem.Word64 {
-	return mem.Uint64At(r.prod, r.geo.DescriptorsOffset()+8*int(at%uint64(r.geo.Slots)))
-}
-
-func TestManyProducersTakeTurns(t *testing.T) {
+func TestMultiTakeTurns(t *testing.T) {
 	for _, geo := range geometries {
 		for _, start := range starts(geo) {
 			t.Run(fmt.Sprintf("slots=%d/bytes=%d/start=%#x", geo.Slots, geo.SlotBytes, start), func(t *testing.T) {
@@ -127,12 +38,12 @@ func TestManyProducersTakeTurns(t *testing.T) {
 	}
 }
 
-// TestManyProducersStress: goroutines on one ring on the heap, so that the race detector sees it. Each producer's messages
+// TestMultiStress: goroutines on one ring on the heap, so that the race detector sees it. Each producer's messages
 // arrive whole and in order, and nothing else does.
-func TestManyProducersStress(t *testing.T) {
+func TestMultiStress(t *testing.T) {
 	each := 3000
 	if testing.Short() {
-		each = 500
+		each = 250
 	}
 	for _, mode := range waitModes {
 		for _, geo := range geometries {

@@ -44,6 +44,9 @@ const (
 	ownerStats = 24
 )
 
+// ownerTries is how often a number is tried in a row that others get first.
+const ownerTries = 8
+
 // joinPoll is how often Join looks whether the consumer has passed what the dead have claimed.
 const joinPoll = time.Millisecond
 
@@ -90,25 +93,33 @@ func (n *numbers) get() (*seat, error) {
 	return nil, none
 }
 
-// try takes owner if it can be had, and otherwise counts in none why not.
+// try takes owner if it can be had, and otherwise counts in none why not. A number that was given out while we looked is
+// looked at again: its new bearer may be gone already.
 func (n *numbers) try(owner int, none *OwnersError) (*seat, error) {
+	w := mem.Uint64At(n.region, ownerEntry(owner)+ownerWord)
 	// sync(owner) takes over: with the closed bit, everything that its last bearer claimed has ended. Pairs with
 	// Producer.leave.
-	word := mem.Uint64At(n.region, ownerEntry(owner)+ownerWord).Load()
-	free := word == 0 || word&ownerClosed != 0
-	if !free && !n.passed(owner, word) {
-		if n.found[owner].word != 0 {
-			none.Waiting++
-		} else {
-			none.Taken++
+	word := w.Load()
+	for range ownerTries {
+		free := word == 0 || word&ownerClosed != 0
+		if !free && !n.passed(owner, word) {
+			break
 		}
-		return nil, nil
+		s, err := n.take(owner, word)
+		if s != nil || err != nil {
+			return s, err
+		}
+		before := word
+		if word = w.Load(); word == before {
+			break // somebody holds it
+		}
 	}
-	s, err := n.take(owner, word)
-	if s == nil {
+	if q := n.found[owner]; q.word != 0 && q.word == word {
+		none.Waiting++
+	} else {
 		none.Taken++
 	}
-	return s, err
+	return nil, nil
 }
 
 // passed reports whether owner, which has word, is dead and the consumer has passed all that it can have claimed. The
@@ -146,6 +157,9 @@ func (n *numbers) take(owner int, word uint64) (*seat, error) {
 	}
 	n.raise(uint64(owner))
 	entry := ownerEntry(owner)
+	if n.cfg.Hold != nil {
+		n.introduce(entry) // first: who dies in between is not to be taken for its predecessor
+	}
 	next := word&^ownerClosed + ownerNextStep
 	w := mem.Uint64At(n.region, entry+ownerWord)
 	// sync(owner) publishes: nothing but that the number is taken, before any claim is made under it. Pairs with try and
@@ -154,9 +168,16 @@ func (n *numbers) take(owner int, word uint64) (*seat, error) {
 		release()
 		return nil, nil
 	}
+	if n.cfg.Hold == nil {
+		n.introduce(entry)
+	}
+	return &seat{owner: uint64(owner), word: w, left: next | ownerClosed, claim: n.claim, release: release}, nil
+}
+
+// introduce tells inspectors whose number it is.
+func (n *numbers) introduce(entry int) {
 	mem.Uint64At(n.region, entry+ownerPID).Store(n.cfg.PID)
 	mem.Uint64At(n.region, entry+ownerStart).Store(n.cfg.StartTime)
-	return &seat{owner: uint64(owner), word: w, left: next | ownerClosed, claim: n.claim, release: release}, nil
 }
 
 // raise notes that owner numbers up to owner are in use, so that the consumer need not look at all of them.

@@ -44,9 +44,15 @@ func Peek(producer, consumer []byte, g Geometry, messages, bytes int) ([]Waiting
 	return nil, nil // the consumer takes them faster than we can look
 }
 
+// whereConsumer loads the consumer's position.
+func (in *inspector) whereConsumer() uint64 {
+	published := mem.Uint64At(in.consumer, ConsumerPositionOffset).Load()
+	return in.consumerPosition(side(in.producer), side(in.consumer), published)
+}
+
 // peek copies messages until the consumer overtakes it.
 func (in *inspector) peek(messages, bytes int) (waiting []Waiting, overtaken bool) {
-	from := in.consumerPosition(side(in.producer), side(in.consumer))
+	from := in.whereConsumer()
 	in.each(from, func(at, d uint64) bool {
 		if len(waiting) >= messages {
 			return false
@@ -72,6 +78,6 @@ func (in *inspector) taken(from, at uint64) bool {
 	order.Store(at)
 	// sync(position) takes over: nothing; that it has not moved says that the slots behind it had not been given back.
 	// Pairs with Consumer.publishPosition.
-	now := in.consumerPosition(side(in.producer), side(in.consumer))
+	now := in.whereConsumer()
 	return now-from > at-from
 }

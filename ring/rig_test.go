@@ -18,7 +18,7 @@ import (
 // bell is a real doorbell between goroutines: the word lies in a region, and a channel stands for the kernel. The side
 // that rings and the side that waits share it.
 type bell struct {
-	word        *atomic.Uint32
+	word        *mem.Word32
 	wake        chan struct{}
 	interrupted chan struct{}
 	rings       atomic.Int64
@@ -137,10 +137,10 @@ func newRig(t testing.TB, geo ring.Geometry, tweaks ...tweak) *rig {
 	return r
 }
 
-func (r *rig) word(region []byte, offset int) *atomic.Uint64 { return mem.Uint64At(region, offset) }
+func (r *rig) word(region []byte, offset int) *mem.Word64 { return mem.Uint64At(region, offset) }
 
 // descriptor returns the descriptor of position at.
-func (r *rig) descriptor(at uint64) *atomic.Uint64 {
+func (r *rig) descriptor(at uint64) *mem.Word64 {
 	return mem.Uint64At(r.prod, ring.ProducerDescriptorsOffset+8*int(at%uint64(r.geo.Slots)))
 }
 

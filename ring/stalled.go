@@ -25,6 +25,7 @@ type watch struct {
 	provenDead func(int) bool
 	onStall    func(Stall)
 	fruitless  uint64 // looks
+	told       uint64 // sleeps of which onStall has heard
 	stall      Stall  // Slots = 0: none
 	since      time.Time
 }
@@ -45,8 +46,8 @@ func makeWatch(peer []byte, cfg *Config) *watch {
 // Stalled returns the unfinished claim that holds the consumer of an MPSC ring up, as it was found last; ok=false means
 // that there is none. It is looked for once in 64 calls that find nothing, and before every sleep.
 func (c *Consumer) Stalled() (s Stall, ok bool) {
-	if c.watch == nil || c.watch.stall.Slots == 0 {
-		return Stall{}, false
+	if c.watch == nil || c.watch.stall.Slots == 0 || c.watch.stall.Position != c.pos || c.ahead != 0 {
+		return Stall{}, false // it may have ended since
 	}
 	s = c.watch.stall
 	s.Age = time.Since(c.watch.since)
@@ -88,6 +89,8 @@ func (c *Consumer) examine() (bool, error) {
 		case h.slots == 0:
 			c.noStall()
 			return false, c.end(h.word)
+		case c.state&handleDraining != 0 && h.slots > c.drainEnd-c.pos:
+			return false, nil
 		case !c.stepOver(d, h):
 			return false, nil
 		}
@@ -160,10 +163,12 @@ func (c *Consumer) stalled(h hole) {
 	}
 	w.stall = Stall{Owner: int(h.owner), Position: c.pos, Slots: int(h.slots)}
 	c.longest = c.bounded(boundedWait)
-	if w.onStall != nil {
-		s, _ := c.Stalled()
-		w.onStall(s)
+	if w.onStall == nil || c.parking && w.told == c.parked {
+		return
 	}
+	w.told = c.parked
+	s, _ := c.Stalled()
+	w.onStall(s)
 }
 
 func (c *Consumer) noStall() {
@@ -171,10 +176,10 @@ func (c *Consumer) noStall() {
 	c.longest = c.bounded(idleWait)
 }
 
-// bounded returns how long a sleep may be, 0 for ever: nobody rings when a producer dies. If deaths cannot be proven,
-// there is nothing to wake up for.
+// bounded returns how long a sleep may be, 0 for ever: nobody rings when a producer claims or dies. If deaths cannot be
+// proven and nobody wants to hear of stalls, there is nothing to wake up for.
 func (c *Consumer) bounded(d time.Duration) time.Duration {
-	if c.watch.provenDead == nil {
+	if c.watch.provenDead == nil && c.watch.onStall == nil {
 		return 0
 	}
 	return d
@@ -190,20 +195,28 @@ func (c *Consumer) end(t uint64) error {
 	return io.EOF
 }
 
-// allLeft reports whether at least one owner has been, and none is now.
+// allLeft reports whether at least one owner has been, and at one moment none was.
+//
+// One look at each word is not enough: somebody may join under a number that has been passed, and only then the last one
+// of those before leave. A word changes with everybody who joins or leaves and never changes back, so if a second round
+// finds the words of the first, all of them were so in between.
 func (c *Consumer) allLeft() bool {
 	highest := min(c.watch.highest.Load(), Owners)
-	seen := false
+	var sum, again uint64
 	for owner := 1; owner <= int(highest); owner++ {
-		// sync(owner) takes over: if it is closed, all of the owner's claims and descriptors. Pairs with Producer.leave.
-		word := c.watch.owners[owner*OwnerBytes/8].Load()
-		if word == 0 {
-			continue
-		}
-		seen = true
-		if word&ownerClosed == 0 && (c.watch.provenDead == nil || !c.watch.provenDead(owner)) {
+		word := c.ownerWord(owner)
+		if word != 0 && word&ownerClosed == 0 && (c.watch.provenDead == nil || !c.watch.provenDead(owner)) {
 			return false
 		}
+		sum += word
 	}
-	return seen
+	for owner := 1; owner <= int(highest); owner++ {
+		again += c.ownerWord(owner)
+	}
+	return sum != 0 && sum == again && min(c.watch.highest.Load(), Owners) == highest
+}
+
+func (c *Consumer) ownerWord(owner int) uint64 {
+	// sync(owner) takes over: if it is closed, all of the owner's claims and descriptors. Pairs with Producer.leave.
+	return c.watch.owners[owner*OwnerBytes/8].Load()
 }
