@@ -30,8 +30,16 @@ const (
 	wayClaim
 	wayAbort
 	wayView
+	wayDrain
+	wayRead
 	ways = iota
+
+	allWaysOut = wayTry | wayWait | wayBatch | wayClaim | wayAbort
+	allWaysIn  = wayTry | wayWait | wayView | wayDrain | wayRead
 )
+
+// errRefused is what a handler says of a message that it wants to see again.
+var errRefused = errors.New("refused")
 
 // way draws one of the ways allowed.
 func (s *sched) way(allowed int) int {
@@ -180,16 +188,18 @@ type receiver struct {
 	post  *postOffice
 	slots func(n int) uint64
 	most  int  // messages after which it closes; negative: never
+	lives int  // when the last call began
 	blind bool // in a call that copies: a message may die with it
 }
 
 // receiveAll takes messages until the end, or until it has had enough. It reports whether the end has come.
 func (r *receiver) receiveAll(allowed int) (end bool) {
 	for r.most != 0 {
-		lives, alive := len(r.post.ledgers), r.post.alive()
+		alive := r.post.alive()
+		r.lives = len(r.post.ledgers)
 		switch err := r.receive(r.t.s.way(allowed)); {
 		case err == io.EOF:
-			if err := r.post.ended(lives, alive); err != nil {
+			if err := r.post.ended(r.lives, alive); err != nil {
 				r.t.s.fail(err)
 			}
 			return true
@@ -215,7 +225,7 @@ func (r *receiver) receive(way int) (err error) {
 		msg, err = r.c.Receive(context.Background(), nil)
 	default:
 		r.blind = false
-		return r.view()
+		return r.look(way)
 	}
 	if ok && err == nil {
 		err = r.took(msg, r.c.Position())
@@ -239,22 +249,65 @@ func (r *receiver) took(msg []byte, end uint64) error {
 	return err
 }
 
-// view looks at a record where it lies, in two parts with a step between them.
-func (r *receiver) view() error {
-	v, err := r.c.Next(context.Background())
+// look takes messages where they lie.
+func (r *receiver) look(way int) (err error) {
+	ctx, limit := context.Background(), 1+r.t.s.rng.IntN(4)
+	if r.most > 0 {
+		limit = min(limit, r.most)
+	}
+	switch way {
+	case wayDrain:
+		_, err = r.c.Drain(ctx, limit, r.accept)
+	case wayRead:
+		_, err = r.c.Read(ctx, limit, r.decide)
+	default:
+		return r.view(ctx)
+	}
+	if err == errRefused {
+		return nil
+	}
+	return err
+}
+
+// view looks at one record.
+func (r *receiver) view(ctx context.Context) error {
+	v, err := r.c.Next(ctx)
 	if err != nil {
 		return err
 	}
-	b := v.Bytes()
-	half := r.t.s.rng.IntN(len(b) + 1)
-	msg := append([]byte(nil), b[:half]...)
-	r.t.step()
-	msg = append(msg, b[half:]...)
-	if err := r.took(msg, r.c.Position()+r.slots(len(msg))); err != nil {
+	if err := r.inspect(v.Bytes()); err != nil {
 		return err
 	}
 	v.Release()
 	return nil
+}
+
+// inspect takes a message where it lies, in two parts with a step between them.
+func (r *receiver) inspect(b []byte) error {
+	half := r.t.s.rng.IntN(len(b) + 1)
+	msg := append([]byte(nil), b[:half]...)
+	r.t.step()
+	msg = append(msg, b[half:]...)
+	return r.took(msg, r.c.Position()+r.slots(len(msg)))
+}
+
+// accept is a handler of Drain.
+func (r *receiver) accept(msg []byte) error {
+	if r.t.s.rng.IntN(8) == 0 {
+		return errRefused
+	}
+	return r.inspect(msg)
+}
+
+// decide is a handler of Read.
+func (r *receiver) decide(msg []byte) ring.Action {
+	action := ring.Action(r.t.s.rng.IntN(4))
+	if action != ring.Rewind {
+		if err := r.inspect(msg); err != nil {
+			r.t.s.failf("%s: %w", r.t.name, err)
+		}
+	}
+	return action
 }
 
 const (

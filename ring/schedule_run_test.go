@@ -14,6 +14,14 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
+// Schedules run with
+//
+//	go test -tags shmsteps -run Schedule ./ring -schedule.n=1000000
+//
+// and one that has failed, with what it printed and the name of its scenario, with
+//
+//	go test -tags shmsteps -run Schedule/NAME -v ./ring -schedule.seed=SEED -schedule.number=NUMBER
+
 var (
 	scheduleN      = flag.Int("schedule.n", 100_000, "schedules to run, over all scenarios")
 	scheduleEach   = flag.Int("schedule.each", 0, "schedules to run of each scenario, instead of its share of schedule.n")
@@ -124,7 +132,7 @@ func (l *lab) tell(seed, number uint64, setUp scenario) (told string, err error)
 
 // once runs one schedule.
 func (l *lab) once(seed, number uint64, tr *trace, setUp scenario) error {
-	s := &sched{number: number, rng: rand.New(rand.NewPCG(seed, number)), limit: maxSteps, trace: tr}
+	s := &sched{rng: rand.New(rand.NewPCG(seed, number)), limit: maxSteps, trace: tr}
 	l.s = s
 	s.makePlan()
 	check := setUp(l)

@@ -68,7 +68,7 @@ func (g *single) produce(t *task) {
 	if buried := t.onGone; buried != nil {
 		t.onGone = func() { out.book.over = true; buried() }
 	}
-	out.sendAll(wayTry | wayWait | wayBatch | wayClaim | wayAbort)
+	out.sendAll(allWaysOut)
 	out.leave()
 }
 
@@ -110,7 +110,7 @@ func (g *single) consume(t *task) {
 		}
 		g.succeedConsumer()
 	}
-	in.receiveAll(wayTry | wayWait | wayView)
+	in.receiveAll(allWaysIn)
 }
 
 // startConsumer starts a consumer which may be killed.
@@ -172,8 +172,9 @@ func TestScheduleSPSC(t *testing.T) {
 		}},
 		{"the consumer closes", 0.04, func(g *single) {
 			g.closing = true
-			g.s.start("P", g.prod, g.produce)
-			g.s.start("C", g.cons, g.consume)
+			g.lives = g.s.rng.IntN(3)
+			g.startMortalProducer()
+			g.startConsumer()
 		}},
 		{"producers are killed", 0.1, func(g *single) {
 			g.lives = 1 + g.s.rng.IntN(3)
