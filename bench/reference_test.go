@@ -65,17 +65,21 @@ func compilerName() string {
 	return "cc"
 }
 
-// reference is a running C reference: two processes of its own on the same processors as a pair. It blocks while it
-// has no command.
+// reference is a running C reference: processes of its own on the same processors as those of a pair. They block while
+// they have no command.
 type reference struct {
 	in  io.WriteCloser
 	out *bufio.Reader
 }
 
-// startReference starts program for rings of at most ringBytes; it is ended when tb ends.
-func startReference(tb testing.TB, program string, cpus cpuPair, ringBytes int) (*reference, error) {
+// startReference starts program for rings of at most ringBytes, one of which can have that many producers; it is ended
+// when tb ends.
+func startReference(tb testing.TB, program string, cpus cpuPair, ringBytes, producers int) (*reference, error) {
 	tb.Helper()
-	cmd := exec.Command(program, strconv.Itoa(cpus[0]), strconv.Itoa(cpus[1]), strconv.Itoa(ringBytes))
+	cmd := exec.Command(program)
+	for _, arg := range []int{cpus[0], cpus[1], ringBytes, producers} {
+		cmd.Args = append(cmd.Args, strconv.Itoa(arg))
+	}
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {

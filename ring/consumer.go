@@ -35,11 +35,17 @@ type Consumer struct {
 	stats  Stats
 	shared uint64
 	words  []mem.Word64
+	tenure tenure
 }
 
 // NewConsumer returns the consumer of the ring whose consumer region is own, which this process may write, and whose
 // producer region is peer, which is never written and may be mapped read-only. Both start at a multiple of 128 bytes;
 // the ring keeps using them, also for views, until the last call has returned.
+//
+// With cfg.Resume own has been used by a consumer of the same geometry, which must be proven dead or closed: the new one
+// goes on at the position that was published last. So records that the predecessor took without giving them back, or
+// gave back without publishing it yet (up to an eighth of the ring), come once more, and none is left out. If the
+// predecessor lives after all, it panics when next it sleeps, closes, or has gone once around.
 //
 // It rings the producer once. The error names the field or region that is impossible.
 func NewConsumer(own, peer []byte, cfg Config) (*Consumer, error) {
@@ -53,12 +59,16 @@ func NewConsumer(own, peer []byte, cfg Config) (*Consumer, error) {
 	if peer, err = checkRegion("producer", peer, cfg.ProducerBytes()); err != nil {
 		return nil, err
 	}
+	at, err := consumerPlace(own, &cfg)
+	if err != nil {
+		return nil, err
+	}
 	c := &Consumer{
 		shape:     makeShape(peer, cfg.Geometry),
 		ringer:    makeRinger(&cfg, peer),
-		pos:       cfg.Start,
-		published: cfg.Start,
-		shared:    cfg.Start,
+		pos:       at.pos,
+		published: at.pos,
+		shared:    at.pos,
 		every:     max(1, uint64(cfg.Slots)/8),
 		position:  mem.Uint64At(own, ConsumerPositionOffset),
 		closing:   mem.Uint64At(peer, ProducerClosedOffset),
@@ -70,10 +80,14 @@ func NewConsumer(own, peer []byte, cfg Config) (*Consumer, error) {
 	if c.watch != nil {
 		c.longest = c.bounded(idleWait)
 	}
-	c.position.Store(cfg.Start)
+	if cfg.Resume {
+		c.resume()
+	} else {
+		c.position.Store(at.pos)
+	}
 	c.closed.Store(0)
 	_, kind := cfg.kinds()
-	writeHeader(own, kind, cfg.Geometry, cfg.Start)
+	c.tenure = makeTenure(own, writeHeader(own, kind, cfg.Geometry, at.start))
 	c.ring()
 	return c, nil
 }
@@ -142,6 +156,7 @@ func (c *Consumer) Close() {
 	if c.state&handleClosed != 0 {
 		return
 	}
+	c.mustBeAlone()
 	c.state |= handleClosed
 	c.stopWatching()
 	c.shareStats()
@@ -332,6 +347,7 @@ func (c *Consumer) poison(field string, got uint64, want string) error {
 }
 
 func (c *Consumer) shareStats() {
+	c.mustBeAlone()
 	s := c.Stats()
 	shareStats(c.words, &s)
 	c.shared = c.pos

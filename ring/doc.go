@@ -84,6 +84,53 @@
 // synchronizes before the load by which the producer finds the space. On amd64 and arm64 a store that nothing has to
 // follow in order is a plain MOV or STLR; under the race detector everything is sync/atomic.
 //
+// # For a peer in another language
+//
+// This is all that a program needs to be either end of an SPSC ring whose other end this package is, together with the
+// drawings of regions, header and descriptor at [HeaderOffset]. Orders are named as in C11. One such program, in C, takes
+// part in the module's tests: testdata/cpeer.
+//
+// Words have the byte order of the machine and are aligned to their size; every access to one is a single atomic load or
+// store of all of it, or a read-modify-write. The bytes of a message are plain memory.
+//
+// Agreed beforehand, since neither end believes the other's region: where the regions are, N and S, the position of the
+// first slot, whether an end ever sleeps, and how it is woken. Whoever makes the memory zeroes it. Each end writes its own
+// region only and needs the other's for reading only.
+//
+//   - Attach. Fill in the own region's header, the magic last, which only inspectors read. The consumer stores the start
+//     in its position word, before a producer whose start is not 0 looks. Parks and doorbell words go on from what they
+//     hold; sleeping and statistics words may stay 0. Load the other end's parks and remember them less 1 as answered, and
+//     ring once: the other end may have gone to sleep before.
+//   - Send. A message takes max(1, ⌈length / S⌉) slots in a row, its bytes beginning where the first of them does; what is
+//     left of the last is not looked at. If fewer slots are left before the end of the ring, they are padding, and the
+//     record begins at index 0. The producer may pad also where a record would fit, if a record follows. There is space if
+//     padding and record end no further than the consumer's position + N, loaded with acquire; it never goes back and never
+//     passes what the producer has published. Write the bytes; then publish by a release store of the descriptor at the
+//     producer's position. With padding, or in a batch, that is the SKIP or the first record, and the others' descriptors,
+//     which lie behind it, have been stored before, relaxed. Then answer.
+//   - Receive. Load the descriptor at the consumer's position with acquire. If it does not count (I3), there is nothing yet.
+//     COMMITTED: X bytes, which must be no more than [Geometry.MaxRecord] and not cross the end. SKIP: X must be the slots
+//     left before the end, and the index not 0; go on there and look again. Anything else is corrupt.
+//   - Give back. Store the position in the consumer's position word with release, then answer: before any wait, spinning
+//     included, in any case, or a producer with a record of half the ring and a consumer wait for each other; and best
+//     every N/8 slots, so that the producer need not wait.
+//   - Answer, if the other end may sleep. Fence (seq_cst), load its parks; if they are not the ones answered last, ring, and
+//     only then remember them as answered. The producer answers also before it waits for space with nothing to publish.
+//   - Sleep. Load the other end's doorbell (acquire); add 1 to the own parks (seq_cst); fence (seq_cst); look again for
+//     all that ends the wait, the other end's closed word included; and only if there is nothing, wait while the doorbell
+//     has that value. Start over after every wait, whatever ended it.
+//   - Ring. Add 1 to the own doorbell (seq_cst), modulo 2^32, and wake one that waits for it to change. Between processes of
+//     one user that is usually a futex: wait by FUTEX_WAIT on the other end's doorbell word, wake by FUTEX_WAKE of 1 on the
+//     own, neither with FUTEX_PRIVATE_FLAG, since the word is shared; waiting works on a read-only mapping. Package sem
+//     of this module has it as FutexWaiter and FutexDoorbell. Who is woken otherwise advances the word all the same.
+//   - End. The producer publishes what is in hand and stores its final position + 1 in its closed word with release (I6 for
+//     the one position where that is 0: SKIP 1 leads to position 0), then rings, whether anybody sleeps or not. A consumer
+//     that finds nothing loads that word with acquire; if it is not 0, it looks for a record once more, and if there is
+//     still none, the word must be its own position + 1, and that is the end. The consumer closes by storing its position,
+//     and then 1 in its closed word with release, and rings; a producer loads that word when there is no space.
+//   - Take over, when the predecessor is gone for good. The consumer goes on at the position in its own region. The producer
+//     walks the descriptors from the consumer's position to the first that does not count, and goes on there, by I11.
+//
 // # Limits
 //
 // A descriptor left from exactly 2^36 laps ago looks current. The consumer has always taken it by then and the producer

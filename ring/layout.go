@@ -24,7 +24,23 @@ import (
 //	    D  descriptors, N × 8 bytes, padded to a multiple of 128
 //	    E  slots, N × S bytes, padded to a multiple of 128
 //
-// In an SPSC ring D is 896; in an MPSC ring it is 896 + 256·128 = 33664. An entry of the owner table:
+// In an SPSC ring D is 896; in an MPSC ring it is 896 + 256·128 = 33664. A header, which is for inspectors only:
+//
+//	 0  magic u64, stored last      16  slots u64           40  tenure u64: how many handles have
+//	 8  version u32                 24  slot-bytes u64          been made on the region
+//	12  kind u32                    32  start u64
+//
+// A descriptor, of which the one at index i belongs to the slot at index i:
+//
+//	bits  63 … 28     27 … 2     1 … 0
+//	      lap (36)    X (26)     state (2)
+//
+//	state 0 EMPTY      nothing
+//	      1 BUSY       X = owner (8) | slots (18)   MPSC only
+//	      2 COMMITTED  X = length in bytes
+//	      3 SKIP       X = slots to step over
+//
+// An entry of the owner table:
 //
 //	 0  generation << 1 | closed: 0 = never used; odd = free again; even = an owner, alive or dead
 //	 8  pid, for inspectors

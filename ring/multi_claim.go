@@ -111,6 +111,9 @@ func (p *Producer) padClaim(at, n uint64) {
 func (p *Producer) settle(end, at, word uint64) {
 	p.pos, p.limit = end, end // the fast path of TrySend is for one producer
 	p.put(at, word)
+	if end-p.shared > p.mask {
+		p.shareStats() // inspectors are to see it once in a lap, also if it never waits
+	}
 }
 
 // noSpace returns what the caller must hear of beside ok=false.

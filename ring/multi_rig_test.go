@@ -149,10 +149,10 @@ func (r *crowd) descriptor(at uint64) *mem.Word64 {
 	return mem.Uint64At(r.prod, r.geo.DescriptorsOffset()+8*int(at%uint64(r.geo.Slots)))
 }
 
-func (r *crowd) word(region []byte, offset int) *atomic.Uint64 { return mem.Uint64At(region, offset) }
+func (r *crowd) word(region []byte, offset int) *mem.Word64 { return mem.Uint64At(region, offset) }
 
 // owner returns the word of an owner in the table: generation << 1 | closed.
-func (r *crowd) owner(number int) *atomic.Uint64 {
+func (r *crowd) owner(number int) *mem.Word64 {
 	return mem.Uint64At(r.prod, ring.ProducerOwnersOffset+number*ring.OwnerBytes)
 }
 

@@ -36,6 +36,7 @@ type Producer struct {
 	stats  Stats // the fields counted here; see Stats
 	shared uint64
 	words  []mem.Word64
+	tenure tenure
 }
 
 // NewProducer returns the producer of the ring whose producer region is own, which this process may write, and whose
@@ -43,10 +44,16 @@ type Producer struct {
 // written only by producers of the same geometry whose last position was cfg.Start and which left no batch unfinished.
 // Both start at a multiple of 128 bytes; the ring keeps using them, also for views, until the last call has returned.
 //
+// With cfg.Resume own has been used by a producer of the same geometry, which may have died at any instruction but must
+// be proven dead or closed: the new one goes on behind the last record that was committed, undoes what was not, and
+// reopens a closed stream. It takes at most cfg.Slots steps twice. If the predecessor lives after all, it panics when
+// next it waits, closes, or asks for space.
+//
 // On an MPSC ring own is shared with the other producers and belongs to all of them. The handle takes the owner number
 // Config.Owner; the error is [ErrOwners] if it cannot have one now, see [Join].
 //
-// It rings the consumer once. The error names the field or region that is impossible.
+// It rings the consumer once. The error names the field or region that is impossible, before anything was written; it is
+// a [*CorruptError] if no predecessor can have left the ring so.
 func NewProducer(own, peer []byte, cfg Config) (*Producer, error) {
 	if cfg.MPSC {
 		j, err := newJoiner(own, peer, cfg)
@@ -59,10 +66,17 @@ func NewProducer(own, peer []byte, cfg Config) (*Producer, error) {
 	if err != nil {
 		return nil, err
 	}
+	at, err := producerPlace(own, peer, &cfg)
+	if err != nil {
+		return nil, err
+	}
 	p := newProducer(own, peer, &cfg)
+	p.moveTo(at)
+	if cfg.Resume {
+		p.resume()
+	}
 	p.closed.Store(0)
-	producer, _ := cfg.kinds()
-	writeHeader(own, producer, cfg.Geometry, cfg.Start)
+	p.tenure = makeTenure(own, writeHeader(own, KindSPSCProducer, cfg.Geometry, at.start))
 	p.ring()
 	return p, nil
 }
@@ -187,6 +201,7 @@ func (p *Producer) Close() {
 	if p.state&handleClosed != 0 {
 		return
 	}
+	p.mustBeAlone()
 	if p.seat != nil {
 		p.closeShared()
 		return
@@ -297,6 +312,7 @@ func (p *Producer) space(at, need uint64) (bool, error) {
 
 // loadConsumer asks the consumer's region how far it is.
 func (p *Producer) loadConsumer() error {
+	p.mustBeAlone()
 	// sync(position) takes over: the slots before it, which the consumer no longer reads. Pairs with Consumer.publishPosition.
 	c := p.consumer.Load()
 	if c-p.cons > p.pos-p.cons {

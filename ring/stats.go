@@ -28,7 +28,8 @@ func shareStats(words []mem.Word64, s *Stats) {
 
 // SharedStats reads what the owner of a region, producer's or consumer's, last copied there: whenever it slept, closed,
 // or went once around. It may be called from any goroutine and any process that maps the region; region must have at
-// least [Geometry.ConsumerBytes] bytes. The numbers are the owner's word, nothing more.
+// least [Geometry.ConsumerBytes] bytes. The numbers are the owner's word, nothing more. The producer region of an MPSC ring
+// has none here, but some for each of its producers: see [Snapshot.Owners].
 func SharedStats(region []byte) Stats {
 	return loadStats(mem.Uint64s(region, ProducerStatsOffset, statsWords))
 }

@@ -16,16 +16,13 @@ struct end {
 	uint64_t batch; // publish once in so many messages
 };
 
-// Everything a message passes through is inlined, so that a ring's state stays in registers.
-#define HOT static inline __attribute__((always_inline))
-
 static struct end end_of(const struct side *s, const struct command *c, int ring, int producer)
 {
 	struct shared *m = s->shared;
 	struct end e = {
 		.mine = producer ? &m->tail[ring] : &m->head[ring],
 		.theirs = producer ? &m->head[ring] : &m->tail[ring],
-		.slots = m->slots + (size_t)ring * s->ring_room,
+		.slots = memory(s, ring),
 		.size = c->size,
 		.mask = c->ring / c->size - 1,
 		.batch = c->batch,
@@ -51,39 +48,40 @@ HOT void step(struct end *e)
 
 HOT void look(struct end *e) { e->seen = atomic_load_explicit(&e->theirs->v, memory_order_acquire); }
 
+HOT void await_space(struct end *e)
+{
+	if (e->position - e->seen <= e->mask)
+		return;
+	look(e);
+	if (e->position - e->seen > e->mask)
+		show(e);
+	while (e->position - e->seen > e->mask)
+		look(e);
+}
+
+HOT void await_message(struct end *e)
+{
+	if (e->position != e->seen)
+		return;
+	look(e);
+	if (e->position == e->seen)
+		show(e);
+	while (e->position == e->seen)
+		look(e);
+}
+
 HOT void put(struct end *e, const void *message)
 {
-	if (e->position - e->seen > e->mask) {
-		look(e);
-		if (e->position - e->seen > e->mask)
-			show(e);
-		while (e->position - e->seen > e->mask)
-			look(e);
-	}
+	await_space(e);
 	memcpy(slot(e), message, e->size);
 	step(e);
 }
 
 HOT void take(struct end *e, void *message)
 {
-	if (e->position == e->seen) {
-		look(e);
-		if (e->position == e->seen)
-			show(e);
-		while (e->position == e->seen)
-			look(e);
-	}
+	await_message(e);
 	memcpy(message, slot(e), e->size);
 	step(e);
-}
-
-static unsigned char *buffer(size_t size)
-{
-	size_t whole = (size + LINE - 1) / LINE * LINE;
-	unsigned char *b = aligned_alloc(LINE, whole);
-	if (b)
-		memset(b, 0, whole);
-	return b;
 }
 
 void roundtrip_lead(const struct side *s, const struct command *c, struct result *r)
@@ -134,19 +132,11 @@ void roundtrip_follow(const struct side *s, const struct command *c)
 	free(message);
 }
 
-// block is how many messages are timed together: 0.05 to 1 ms' worth.
-static uint64_t block(const struct command *c)
-{
-	uint64_t n = 300000 / (20 + c->size / 8);
-	n -= n % c->batch;
-	return n > c->batch ? n : c->batch;
-}
-
 void stream_lead(const struct side *s, const struct command *c, struct result *r)
 {
 	struct end out = end_of(s, c, 0, 1);
 	unsigned char *message = buffer(c->size);
-	uint64_t end = now() + c->nanoseconds, number = 0, n = block(c);
+	uint64_t number = 0, n = block_size(c);
 
 	(void)r;
 	do {
@@ -154,57 +144,70 @@ void stream_lead(const struct side *s, const struct command *c, struct result *r
 			fill(message, c->size, number++);
 			put(&out, message);
 		}
-	} while (now() < end);
+	} while (now() < c->deadline);
 	fill(message, c->size, number | LAST);
 	put(&out, message);
 	show(&out);
 	free(message);
 }
 
-enum { max_blocks = 1 << 16 };
-
-static int by_value(const void *a, const void *b)
-{
-	double x = *(const double *)a, y = *(const double *)b;
-	return (x > y) - (x < y);
-}
-
 void stream_follow(const struct side *s, const struct command *c)
 {
-	static double blocks[max_blocks];
 	struct end in = end_of(s, c, 0, 0);
-	size_t count = 0;
+	struct blocks blocks;
 	unsigned char *message = buffer(c->size);
-	uint64_t n = block(c), number = 0, v = 0, start = now();
+	uint64_t number = 0;
 
-	for (;;) {
-		for (uint64_t i = 0; i < n; i++) {
-			take(&in, message);
-			v = number_of(message);
-			if ((v & ~LAST) != number || !intact(message, c->size, v)) {
-				snprintf(s->shared->report.error, sizeof s->shared->report.error,
-					"message %llu out of order or spoilt", (unsigned long long)number);
-				_Exit(1);
-			}
-			if (v & LAST)
-				goto done;
-			number++;
-		}
-		uint64_t stop = now();
-		if (count < max_blocks)
-			blocks[count++] = (double)(stop - start) / (double)n;
-		start = stop;
+	for (blocks_begin(&blocks, c);; blocks_count(&blocks)) {
+		take(&in, message);
+		uint64_t v = number_of(message);
+		if ((v & ~LAST) != number || !intact(message, c->size, v))
+			spoilt(s, number);
+		if (v & LAST)
+			break;
+		number++;
 	}
-done:
 	show(&in);
-	// The first block has the start in it.
-	if (count > 1) {
-		qsort(blocks + 1, count - 1, sizeof *blocks, by_value);
-		s->shared->report.p50 = blocks[1 + (count - 1) / 2];
-		s->shared->report.p99 = blocks[1 + (count - 1) * 99 / 100];
-	} else if (count == 1) {
-		s->shared->report.p50 = s->shared->report.p99 = blocks[0];
-	}
-	s->shared->report.messages = number;
+	blocks_report(&blocks, &s->shared->report, number);
 	free(message);
+}
+
+// In place: the producer writes the message where it lies in the ring, and the consumer adds it up there.
+void inplace_lead(const struct side *s, const struct command *c, struct result *r)
+{
+	struct end out = end_of(s, c, 0, 1);
+	uint64_t number = 0, n = block_size(c);
+
+	(void)r;
+	do {
+		for (uint64_t i = 0; i < n; i++) {
+			await_space(&out);
+			fill(slot(&out), c->size, number++);
+			step(&out);
+		}
+	} while (now() < c->deadline);
+	await_space(&out);
+	fill(slot(&out), c->size, number | LAST);
+	step(&out);
+	show(&out);
+}
+
+void inplace_follow(const struct side *s, const struct command *c)
+{
+	struct end in = end_of(s, c, 0, 0);
+	struct blocks blocks;
+	uint64_t number = 0;
+
+	for (blocks_begin(&blocks, c);; blocks_count(&blocks)) {
+		await_message(&in);
+		uint64_t v = number_of(slot(&in));
+		if ((v & ~LAST) != number || sum(slot(&in), c->size) != expected_sum(c->size, v))
+			spoilt(s, number);
+		step(&in);
+		if (v & LAST)
+			break;
+		number++;
+	}
+	show(&in);
+	blocks_report(&blocks, &s->shared->report, number);
 }

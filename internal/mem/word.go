@@ -1,3 +1,5 @@
+//go:build !shmsteps
+
 package mem
 
 import "sync/atomic"
