@@ -20,7 +20,7 @@ func batchOf(n, first, longest int) [][]byte {
 }
 
 func TestBatchThatFitsArrivesInOrder(t *testing.T) {
-	everywhere(t, 8, func(t *testing.T, r *rig) {
+	bothKinds(t, 8, func(t *testing.T, r *rig) {
 		for round := range 4 * r.geo.Slots {
 			// At most 3 slots, and a padding of at most one: always half a ring.
 			msgs := [][]byte{message(1, round%r.geo.SlotBytes), nil, message(2, 3)}
@@ -62,7 +62,7 @@ func TestBatchOverTheEndHasOnePaddingAsInnerDescriptor(t *testing.T) {
 }
 
 func TestBatchWhoseFirstDescriptorIsAPadding(t *testing.T) {
-	everywhere(t, 4, func(t *testing.T, r *rig) {
+	bothKinds(t, 4, func(t *testing.T, r *rig) {
 		for r.p.Position()%uint64(r.geo.Slots) != uint64(r.geo.Slots-1) {
 			mustSend(t, r.p, nil)
 			mustReceive(t, r.c, nil)
@@ -113,7 +113,7 @@ func TestBatchLongerThanTheRingGoesOnInParts(t *testing.T) {
 }
 
 func TestBatchEndedWhileWaitingSaysHowMany(t *testing.T) {
-	everywhere(t, 4, func(t *testing.T, r *rig) {
+	bothKinds(t, 4, func(t *testing.T, r *rig) {
 		ctx, cancel := context.WithCancel(context.Background())
 		msgs := make([][]byte, 2*r.geo.Slots)
 		done := make(chan int, 1)
