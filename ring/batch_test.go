@@ -83,7 +83,9 @@ func TestBatchLongerThanTheRingGoesOnInParts(t *testing.T) {
 		tweak tweak
 	}{{"parked", func(p, c *ring.Config) {}}, {"spinning", spinning}} {
 		t.Run(mode.name, func(t *testing.T) {
-			for _, geo := range geometries {
+			for i := range 2 * len(geometries) {
+				geo := geometries[i/2]
+				geo.MPSC = i%2 == 1
 				longest := geo.MaxRecord()
 				msgs := batchOf(5*geo.Slots, 1, longest)
 				var r *rig

@@ -83,11 +83,10 @@ func TestMultiProducerRefusesBadPositions(t *testing.T) {
 		}
 
 		position.Store(start)
-		p, other := r.join(), r.join()
-		n := uint64(fill(t, other))
+		n := uint64(fill(t, r.join()))
 		for _, lie := range []uint64{start + n + 1, start - 1, start - n, start + 1<<37, start + 1<<63} {
 			position.Store(start)
-			p = r.join()
+			p := r.join()
 			before := r.word(r.prod, ring.ProducerClaimOffset).Load()
 			position.Store(lie)
 			_, _, err := p.TryClaim(1)

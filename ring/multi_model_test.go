@@ -47,7 +47,6 @@ type manyMachine struct {
 	view      *ring.Record
 	viewed    []byte
 	been      bool // somebody
-	fruitless int  // looks in a row
 	last      uint64
 }
 
