@@ -17,6 +17,9 @@
 #ifndef MSGS
 #define MSGS 2
 #endif
+#ifndef OTHER
+#define OTHER MSGS                                /* records of the second producer */
+#endif
 #ifndef CRASHES
 #define CRASHES 1
 #endif
@@ -67,13 +70,13 @@ byte committed[2], delivered[2], given[2];        /* ghosts: records; given = de
 #define FREE (q + n + SIZE(k + m) - h <= N)
 #endif
 
-proctype producer(byte p)
+proctype producer(byte p, msgs)
 {
 	byte k = 0, ts = 0, tn = 0, ti = 0, ml = 0, ms = 0, h = 0, n = 0, m = 0, want = 0, i = 0, q = 0;
 	bool pad = false;
 
 	do
-	:: k < MSGS ->
+	:: k < msgs ->
 claim:
 	   atomic { ts = t_start; tn = t_n; ti = t_id; h = head }
 	   atomic { if :: tn > 0 -> ml = d_lap[ts % N]; ms = d_state[ts % N] :: else fi }
@@ -95,7 +98,7 @@ claim:
 	   fi;
 	   /* as many records as are free and left before the end, or the padding */
 	   atomic {
-	      if :: want = 1 :: MSGS - k > 1 -> want = MSGS - k fi;
+	      if :: want = 1 :: msgs - k > 1 -> want = msgs - k fi;
 	      q = ts + tn; n = 0; m = 0; pad = false; ml = 0; ms = 0;
 	      if
 	      :: CUT ->
@@ -220,4 +223,4 @@ again:
 	fi
 }
 
-init { atomic { run producer(0); run producer(1); run consumer() } }
+init { atomic { run producer(0, MSGS); run producer(1, OTHER); run consumer() } }

@@ -12,7 +12,7 @@
  * after the number was seen dead), EEARLY (E is read before the number was seen dead), TFIRST (the claim word is read
  * before the consumer position), NOWAIT (a dead owner's number is taken at once), HOLDWAIT (the lock is held during the
  * wait), FREEDEAD (a number is free if nobody holds it: the generation is not asked), CLOSEDFIRST (Close sets the closed
- * bit before the SKIP of the open claim), UNLOCKFIRST (Close gives the lock back before the closed bit), NOREREAD (no
+ * bit before the SKIP of the open claim), CLOSEOPEN (Close leaves the open claim as it is), UNLOCKFIRST (Close gives the lock back before the closed bit), NOREREAD (no
  * second look at the descriptor), CACHEDDEATH (a death once proven is taken to hold for ever), LAZYIDLE (the position is
  * not published when nothing is found), NOHELP.
  */
@@ -153,7 +153,11 @@ claim:
 #ifdef CLOSEDFIRST
 	   STEP(gen[o] = g | 1);
 #endif
+#ifdef CLOSEOPEN
+	   atomic { orphan[o] = (open -> ts + 1 : orphan[o]); ts = 0; open = false }
+#else
 	   if :: open -> STEP(SET(ts, SKIP, 0); ts = 0; open = false) :: else fi;
+#endif
 #ifdef UNLOCKFIRST
 	   hold[o] = 0;
 	   gen[o] = g | 1;
@@ -215,7 +219,11 @@ proctype consumer()
 	      IDLE;
 	      if
 	      :: atomic { DEAD -> PROVEN }
+#ifdef NOREREAD
+	         atomic { STEPOVER }
+#else
 	         atomic { if :: !COUNTS(hh) -> STEPOVER :: else -> mi = 0; tn = 0 fi }
+#endif
 	      :: atomic { COUNTS(hh) -> mi = 0; tn = 0 }
 	      fi
 	   :: atomic { (ts + tn) % M == hh % M -> ts = 0; tn = 0; mi = 0 };          /* empty */
