@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"math"
 	"os"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -23,6 +24,9 @@ func BenchmarkRoundTrip(b *testing.B) { runRows(b, roundTripRows()) }
 
 // BenchmarkStream sends messages one way between two processes, as fast as they go.
 func BenchmarkStream(b *testing.B) { runRows(b, streamRows()) }
+
+// BenchmarkInPlace is a stream without copies: claim, fill, commit; next, add up, release.
+func BenchmarkInPlace(b *testing.B) { runRows(b, inPlaceRows()) }
 
 // stage is what all rows of a benchmark share.
 type stage struct {
@@ -118,7 +122,7 @@ type theatre struct {
 func (s *stage) open(b *testing.B, r row, cpus cpuPair, loopOnly bool) (t *theatre, err error) {
 	t = &theatre{row: r}
 	if s.reference != "" && (!loopOnly || r.transport == "c") {
-		if t.ref, err = startReference(b, s.reference, cpus, r.ring()); err != nil {
+		if t.ref, err = startReference(b, s.reference, cpus, r.ring(), max(1, r.producers)); err != nil {
 			return nil, err
 		}
 	}
@@ -131,7 +135,7 @@ func (s *stage) open(b *testing.B, r row, cpus cpuPair, loopOnly bool) (t *theat
 	if r.transport != "c" {
 		links = append(links, r.spec())
 	}
-	if r.transport != "unix" && !loopOnly {
+	if slices.Contains(r.comparedWith(), "unix") && !loopOnly {
 		links = append(links, spec{Transport: "unix", Size: r.size, Batch: 1})
 	}
 	if t.pair, err = startPair(b, cpus, links); err != nil {
@@ -148,7 +152,7 @@ func (t *theatre) engage() {
 	own := 0
 	if t.row.transport == "c" {
 		own = -1
-		t.contenders = append(t.contenders, contender{"c", t.inC(t.row.batch)})
+		t.contenders = append(t.contenders, contender{"c", t.inC("cring", t.row.batch)})
 	} else {
 		t.contenders = append(t.contenders, contender{t.row.transport, t.inGo(own, t.row.wait)})
 	}
@@ -157,12 +161,14 @@ func (t *theatre) engage() {
 		case name == "unix":
 			t.contenders = append(t.contenders, contender{name, t.inGo(own+1, waitBlock)})
 		case t.ref == nil:
-		case name == "cring":
-			t.contenders = append(t.contenders, contender{name, t.inC(1)})
 		case name == "pingpong":
 			t.contenders = append(t.contenders, contender{name, func(d time.Duration) (sample, error) {
-				return t.ref.run("pingpong", 64, 1024, 1, d)
+				return t.ref.run(name, 64, 1024, 1, d, false)
 			}})
+		case name == "cbatch" || name == "ccasbatch" || name == "cfixed":
+			t.contenders = append(t.contenders, contender{name, t.inC(name, t.row.batch)})
+		default:
+			t.contenders = append(t.contenders, contender{name, t.inC(name, 1)})
 		}
 	}
 }
@@ -183,13 +189,12 @@ func (t *theatre) keeperFor(wait string) *keeper {
 	return t.keeper
 }
 
-// inC returns the slices of the C reference's ring.
-func (t *theatre) inC(batch int) func(d time.Duration) (sample, error) {
-	command := "roundtrip"
-	if t.row.stream {
-		command = "stream"
+// inC returns the slices of one of the C reference's rings.
+func (t *theatre) inC(name string, batch int) func(d time.Duration) (sample, error) {
+	command := t.row.command(name)
+	return func(d time.Duration) (sample, error) {
+		return t.ref.run(command, t.row.size, t.row.ring(), batch, d, name == "cfixed")
 	}
-	return func(d time.Duration) (sample, error) { return t.ref.run(command, t.row.size, t.row.ring(), batch, d) }
 }
 
 // measure runs the slices, the benchmark's timer being stopped.
@@ -262,17 +267,22 @@ func (t *theatre) loopStream(b *testing.B) error {
 	if err := p.order(order{Op: "consume"}); err != nil {
 		return err
 	}
+	each := b.N / (1 + len(p.others))
 	b.ResetTimer()
 	b.StartTimer()
-	err := p.ends[0].blast(b.N)
-	if err == nil {
-		err = p.ends[0].finish()
-	}
+	err := p.orderOthers(order{Op: "send", Count: each})
 	if err != nil {
+		return err
+	}
+	if err := p.ends[0].burst(b.N - each*len(p.others)); err != nil {
 		return p.verdict(err)
 	}
 	_, err = p.report()
 	b.StopTimer()
+	if err != nil {
+		return err
+	}
+	_, err = p.reportOthers()
 	return err
 }
 

@@ -16,24 +16,32 @@ import (
 
 func TestNamesFollowTheGrammar(t *testing.T) {
 	const transport = `^transport=(shm|conn|unix|socketpair|tcp|fifo|c)/wait=(spin|adaptive|futex|poller|block)/`
-	const size = `/size=(64|1024|65536|1048576)$`
+	const many = `^transport=shm-mpsc/wait=spin/producers=(1|2|4)/`
+	const size = `size=(8|64|256|1024|4096|65536|1048576)$`
 	tests := []struct {
 		name    string
 		rows    []row
 		grammar string
 		wanted  []string
 	}{
-		{"RoundTrip", roundTripRows(), transport + `placement=(same|awake|idle)` + size, []string{
+		{"RoundTrip", roundTripRows(), transport + `placement=(same|awake|idle)/` + size, []string{
+			"transport=shm/wait=spin/placement=awake/size=8",
 			"transport=shm/wait=spin/placement=awake/size=64",
 			"transport=shm/wait=futex/placement=same/size=64",
 			"transport=shm/wait=futex/placement=idle/size=64",
 			"transport=shm/wait=poller/placement=same/size=64",
 			"transport=shm/wait=poller/placement=idle/size=64",
 		}},
-		{"Stream", streamRows(), transport + `batch=(1|16|64)` + size, []string{
+		{"Stream", streamRows(), transport + `batch=(1|16|64)/` + size + `|` + many + `batch=(1|16)/size=(64|1024)$`, []string{
+			"transport=shm/wait=spin/batch=1/size=8",
+			"transport=shm/wait=futex/batch=64/size=256",
+			"transport=shm-mpsc/wait=spin/producers=4/batch=16/size=64",
 			"transport=shm/wait=spin/batch=1/size=64",
 			"transport=shm/wait=adaptive/batch=16/size=64",
 			"transport=conn/wait=adaptive/batch=1/size=65536",
+		}},
+		{"InPlace", inPlaceRows(), `^transport=shm/wait=spin/size=(65536|1048576)$`, []string{
+			"transport=shm/wait=spin/size=65536", "transport=shm/wait=spin/size=1048576",
 		}},
 	}
 	for _, tt := range tests {
@@ -43,7 +51,7 @@ func TestNamesFollowTheGrammar(t *testing.T) {
 				assert.Regexp(t, regexp.MustCompile(tt.grammar), r.name())
 				assert.False(t, seen[r.name()], "%s stands twice", r.name())
 				seen[r.name()] = r.senseless() == ""
-				assert.Equal(t, r.wait == waitBlock, !strings.Contains("shm conn c", r.transport), r.name())
+				assert.Equal(t, r.wait == waitBlock, !strings.Contains("shm shm-mpsc conn c", r.transport), r.name())
 			}
 			for _, name := range tt.wanted {
 				assert.True(t, seen[name], "%s is to be measured", name)
@@ -56,16 +64,39 @@ func TestRowsHaveRoomAndBaselines(t *testing.T) {
 	assert.Equal(t, 256<<10, row{size: 64}.ring())
 	assert.Equal(t, 256<<10, row{size: 65536}.ring())
 	assert.Equal(t, 4<<20, row{size: 1 << 20}.ring())
-	stream := row{stream: true, transport: "shm", wait: waitSpin, placement: placeAwake}
-	assert.Equal(t, []string{"unix", "cring"}, stream.comparedWith())
-	assert.Equal(t, []string{"unix", "pingpong"}, row{transport: "c", wait: waitSpin, placement: placeAwake}.comparedWith())
-	assert.Equal(t, []string{"unix"}, row{transport: "shm", wait: waitFutex, placement: placeIdle}.comparedWith())
-	assert.Empty(t, row{transport: "unix", wait: waitBlock, placement: placeIdle}.comparedWith())
+	assert.Equal(t, 16, row{size: 8}.slot())
+	assert.Equal(t, 64, row{size: 64}.slot())
 	_, reason := row{placement: placeIdle}.cpus([]int{5})
 	assert.Equal(t, "needs two processors", reason)
 	cpus, reason := row{placement: placeSame}.cpus([]int{5})
 	assert.Equal(t, cpuPair{5, 5}, cpus)
 	assert.Empty(t, reason)
+}
+
+func TestBaselines(t *testing.T) {
+	tests := map[string]struct {
+		row  row
+		want []string
+	}{
+		"stream":        {row{stream: true, transport: "shm", wait: waitSpin, batch: 1}, []string{"unix", "cring"}},
+		"batches":       {row{stream: true, transport: "shm", wait: waitFutex, batch: 16}, []string{"unix", "cring", "cbatch"}},
+		"in place":      {row{stream: true, inPlace: true, transport: "shm", wait: waitSpin, batch: 1}, []string{"unix", "cinplace"}},
+		"C itself":      {row{transport: "c", wait: waitSpin, placement: placeAwake}, []string{"unix", "pingpong"}},
+		"C in batches":  {row{stream: true, transport: "c", wait: waitSpin, batch: 16}, []string{"unix", "cring"}},
+		"spinning":      {row{transport: "shm", wait: waitSpin, placement: placeAwake}, []string{"unix", "pingpong", "cring", "cslot"}},
+		"may spin":      {row{transport: "shm", wait: waitAdaptive, placement: placeAwake}, []string{"unix", "pingpong"}},
+		"parked":        {row{transport: "shm", wait: waitFutex, placement: placeIdle}, []string{"unix"}},
+		"Unix itself":   {row{transport: "unix", wait: waitBlock, placement: placeIdle}, nil},
+		"short":         {row{stream: true, transport: "shm", wait: waitFutex, batch: 16, size: 8}, []string{"unix", "cring", "cbatch", "cfixed"}},
+		"short answers": {row{transport: "shm", wait: waitSpin, placement: placeAwake, size: 64}, []string{"unix", "pingpong", "cring", "cslot", "cfixed"}},
+		"short, many":   {row{stream: true, transport: "shm-mpsc", producers: 2, batch: 1, size: 64}, []string{"ccas", "cfixed"}},
+		"one of many":   {row{stream: true, transport: "shm-mpsc", producers: 1, batch: 1}, []string{"unix", "cring", "ccas"}},
+		"many":          {row{stream: true, transport: "shm-mpsc", producers: 2, batch: 1}, []string{"ccas"}},
+		"many, batches": {row{stream: true, transport: "shm-mpsc", producers: 4, batch: 16}, []string{"ccas", "ccasbatch"}},
+	}
+	for name, tt := range tests {
+		t.Run(name, func(t *testing.T) { assert.Equal(t, tt.want, tt.row.comparedWith()) })
+	}
 }
 
 func TestMedian(t *testing.T) {
@@ -254,6 +285,26 @@ func TestContentDependsOnNumberAndPlace(t *testing.T) {
 	assert.False(t, p.intact(a, 1))
 }
 
+func TestEveryWordOfAMessageIsAddedUp(t *testing.T) {
+	p := newPattern()
+	sums := p.sums()
+	for _, size := range []int{8, 64, 72, 1024, chunk, chunk + 8, 3*chunk + 16} {
+		msg := make([]byte, size)
+		for _, num := range []uint64{0, 1, 511, 512, 1 << 40, 77 | lastFlag} {
+			p.fill(msg, num)
+			require.Equal(t, sums.of(p, size, num), sum(msg), "size %d, message %d", size, num)
+			if size > 8 { // the number alone tells no other difference
+				require.NotEqual(t, sums.of(p, size, num+1), sum(msg))
+			}
+		}
+		for i := range msg {
+			msg[i] ^= 1
+			require.NotEqual(t, sums.of(p, size, 77|lastFlag), sum(msg), "size %d, byte %d", size, i)
+			msg[i] ^= 1
+		}
+	}
+}
+
 func TestMachineIsConfigurationForBenchstat(t *testing.T) {
 	lines := machine([]int{0, 1}, "no C compiler\nand more")
 	for _, line := range lines {
@@ -271,6 +322,7 @@ func TestTable(t *testing.T) {
 	cmd.Stdin = strings.NewReader(`kernel: 6.1
 goos: linux
 BenchmarkStream/transport=shm/wait=spin/batch=1/size=64-2   	 1	 12 ns/op	 0 allocs-both/op	 10.53 p50-ns	 20 p99-ns	 5.000 slices	 1.5 x-cring	 1.25 x-cring-min	 1.75 x-cring-max
+BenchmarkStream/transport=shm-mpsc/wait=spin/producers=2/batch=16/size=64-2   	 1	 12 ns/op	 21 p50-ns	 3 slices	 3 x-ccas	 2 x-ccas-min	 4 x-ccas-max	 1 x-ccasbatch	 1 x-ccasbatch-min	 1 x-ccasbatch-max
 BenchmarkRoundTrip/transport=unix/wait=block/placement=idle/size=64-2   	 1	 12 ns/op	 40000 p50-ns	 0 slices	 100000 msgs/s
 PASS
 `)
@@ -280,9 +332,10 @@ PASS
 	assert.Equal(t, `- kernel: 6.1
 - goos: linux
 
-| row | p50-ns | p99-ns | msgs/s | allocs-both/op | probe-ns | x-unix | x-cring | x-pingpong |
-|---|---|---|---|---|---|---|---|---|
-| Stream/transport=shm/wait=spin/batch=1/size=64 | 10.5 | 20 |  | 0 |  |  | 1.5 (1.25 to 1.75) |  |
-| RoundTrip/transport=unix/wait=block/placement=idle/size=64 * | 40000 |  | 100000 |  |  |  |  |  |
+| row | p50-ns | p99-ns | msgs/s | allocs-both/op | probe-ns | x-unix | x-pingpong | x-cring | x-cslot | x-cbatch | x-cinplace | x-ccas | x-ccasbatch | x-cfixed |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
+| Stream/transport=shm/wait=spin/batch=1/size=64 | 10.5 | 20 |  | 0 |  |  |  | 1.5 (1.25 to 1.75) |  |  |  |  |  |  |
+| Stream/transport=shm-mpsc/wait=spin/producers=2/batch=16/size=64 | 21 |  |  |  |  |  |  |  |  |  |  | 3 (2 to 4) | 1 (1 to 1) |  |
+| RoundTrip/transport=unix/wait=block/placement=idle/size=64 * | 40000 |  | 100000 |  |  |  |  |  |  |  |  |  |  |  |
 `, string(out))
 }

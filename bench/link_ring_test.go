@@ -13,7 +13,7 @@ import (
 	"github.com/shmwire/shmwire/shmseg"
 )
 
-// slotBytes is the slot of every ring here: the default of a connection.
+// slotBytes is the slot of rings unless their messages are tiny: the default of a connection.
 const slotBytes = 64
 
 // The regions of a process's segment: what it writes of the ring out, and of the ring in.
@@ -35,6 +35,7 @@ type ringLink struct {
 	consumer    *ring.Consumer
 	data, space *wakeup // nil: spinning
 	aborted     atomic.Bool
+	settled     bool // see settle
 }
 
 // wakeup is how this process sleeps for one thing, data or space, and how it wakes the peer for the same.
@@ -46,8 +47,8 @@ type wakeup struct {
 
 // openRings makes this process's half of two rings and exchanges descriptors over control with the peer, who does the
 // same.
-func openRings(control *net.UnixConn, wait string, ringBytes int) (*ringLink, error) {
-	g := ring.Geometry{Slots: ringBytes / slotBytes, SlotBytes: slotBytes}
+func openRings(control *net.UnixConn, s spec) (*ringLink, error) {
+	g, wait := s.geometry(), s.Wait
 	sizes := []int{g.ProducerBytes(), g.ConsumerBytes()}
 	own, err := shmseg.CreateMemfd(shmseg.MemfdOptions{Name: "bench", Regions: sizes, Prefault: true})
 	if err != nil {
@@ -74,6 +75,11 @@ func openRings(control *net.UnixConn, wait string, ringBytes int) (*ringLink, er
 		return nil, errors.Join(err, l.close())
 	}
 	return l, nil
+}
+
+// geometry is that of the link's rings.
+func (s spec) geometry() ring.Geometry {
+	return ring.Geometry{Slots: s.Ring / s.Slot, SlotBytes: s.Slot, MPSC: s.Producers > 0}
 }
 
 // exchange sends fds and returns as many of the peer's.

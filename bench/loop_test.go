@@ -19,21 +19,38 @@ type link interface {
 // end is one process's end of a link, with its buffers and its place in the sequence of messages. The loops below are
 // all that is ever timed; nothing in them allocates.
 type end struct {
-	link     link
-	pattern  pattern
-	msg      []byte
-	batch    [][]byte
-	buf      []byte
-	sent     uint64
-	received uint64
-	pause    *time.Timer // for gaps; kept because a new one would be counted as allocated
+	link       link
+	pattern    pattern
+	msg        []byte
+	batch      [][]byte
+	buf        []byte
+	sent       uint64 // the number of the next message, which is as much greater than the last one's as step says
+	step       uint64
+	received   uint64
+	crowd      []uint64 // of a consumer of many producers: the number of the next message of each
+	open       int      // how many of them have not yet sent their last
+	many       int
+	leastBlock int // messages that are timed together at the least
+	inPlace    bool
+	sums       sums
+	pause      *time.Timer // for gaps; kept because a new one would be counted as allocated
 }
 
-func newEnd(l link, size, batch int) *end {
-	e := &end{link: l, pattern: newPattern(), msg: make([]byte, size), buf: make([]byte, size), pause: time.NewTimer(time.Hour)}
+// newEnd makes the end of one process, who has that number among a link's producers, from 1, or is its consumer.
+func newEnd(l link, s spec, owner int) *end {
+	e := &end{
+		link: l, pattern: newPattern(), msg: make([]byte, s.Size), buf: make([]byte, s.Size),
+		pause: time.NewTimer(time.Hour), step: 1, inPlace: s.InPlace,
+	}
 	e.pause.Stop()
-	for range batch {
-		e.batch = append(e.batch, make([]byte, size))
+	e.sums = e.pattern.sums()
+	if owner > 0 {
+		for range s.Batch {
+			e.batch = append(e.batch, make([]byte, s.Size))
+		}
+	}
+	if s.Producers > 0 {
+		e.amongMany(s.Producers, owner, s.Ring/s.Size)
 	}
 	return e
 }
@@ -119,22 +136,30 @@ func (e *end) spoilt(what string, num uint64) error {
 	return fmt.Errorf("%s %d: begins with %#x; out of order or spoilt", what, num, number(e.buf))
 }
 
-// produce sends messages in blocks, looking at the clock after each, until limit has passed, and then a last one.
-func (e *end) produce(block int, limit time.Duration) error {
-	for begin := e.clock(); ; {
+// produce sends messages in blocks, looking at the clock after each, until that shows a certain time, and then a last one.
+func (e *end) produce(block int, until time.Duration) error {
+	for {
 		if err := e.blast(block); err != nil {
 			return err
 		}
-		if e.clock()-begin >= limit {
+		if e.clock() >= until {
 			return e.finish()
 		}
 	}
 }
 
+// burst sends n messages and then a last one.
+func (e *end) burst(n int) error {
+	if err := e.blast(n); err != nil {
+		return err
+	}
+	return e.finish()
+}
+
 // finish sends the message that ends a slice.
 func (e *end) finish() error {
 	e.pattern.fill(e.msg, e.sent|lastFlag)
-	e.sent++
+	e.sent += e.step
 	return e.link.send(e.msg)
 }
 
@@ -155,10 +180,13 @@ func (e *end) blast(n int) error {
 
 // blastRing is blast without calls through an interface: a message takes some ten nanoseconds.
 func (e *end) blastRing(r *ringLink, n int) error {
+	if e.inPlace {
+		return e.blastInPlace(r, n)
+	}
 	if len(e.batch) <= 1 {
 		for range n {
 			e.pattern.fill(e.msg, e.sent)
-			e.sent++
+			e.sent += e.step
 			if err := r.producer.Send(background, e.msg); err != nil {
 				return err
 			}
@@ -169,7 +197,7 @@ func (e *end) blastRing(r *ringLink, n int) error {
 		k := min(n, len(e.batch))
 		for _, msg := range e.batch[:k] {
 			e.pattern.fill(msg, e.sent)
-			e.sent++
+			e.sent += e.step
 		}
 		if _, err := r.producer.SendBatch(background, e.batch[:k]); err != nil {
 			return err
@@ -217,6 +245,12 @@ func (e *end) consumeBlock(n int) (k int, last bool, err error) {
 
 // consumeRing is consumeBlock without calls through an interface.
 func (e *end) consumeRing(r *ringLink, n int) (k int, last bool, err error) {
+	switch {
+	case e.inPlace:
+		return e.consumeInPlace(r, n)
+	case len(e.crowd) > 0:
+		return e.consumeCrowd(r, n)
+	}
 	for k = range n {
 		msg, err := r.consumer.Receive(background, e.buf)
 		if err != nil {

@@ -255,7 +255,7 @@ func (p *pair) streams(at int) func(d time.Duration) (sample, error) {
 				return s, err
 			}
 		}
-		mallocs, r, err := p.stream(at, block, count, func(e *end) error { return e.produce(block, d) })
+		mallocs, r, err := p.produce(at, block, block, d, count)
 		if err != nil {
 			return s, err
 		}
@@ -280,18 +280,28 @@ const blockTime = 200 * time.Microsecond
 // blockSize warms up and returns how many messages take about blockTime.
 func (p *pair) blockSize(at int, d time.Duration) (int, error) {
 	const trial = 64
-	_, r, err := p.stream(at, 0, new(counter), func(e *end) error { return e.produce(trial, d/4) })
+	_, r, err := p.produce(at, 0, trial, d/4, new(counter))
 	if err != nil {
 		return 0, err
 	}
 	each := max(1, r.Elapsed/int64(max(1, r.Messages)))
-	return int(max(1, int64(blockTime)/each)), nil
+	return int(max(1, int64(blockTime)/each, int64(p.ends[at].leastBlock))), nil
 }
 
-// stream has the child consume what send sends.
-func (p *pair) stream(at, block int, count *counter, send func(*end) error) (mallocs uint64, r report, err error) {
+// produce has the child consume, and time in blocks, what this process and the other producers send for so long.
+func (p *pair) produce(at, block, each int, d time.Duration, count *counter) (mallocs uint64, r report, err error) {
+	until := p.ends[at].clock() + d
+	others := order{Op: "produce", Block: each, Until: time.Now().Add(d).UnixNano()}
+	return p.stream(at, block, others, count, func(e *end) error { return e.produce(each, until) })
+}
+
+// stream has the child consume what send sends here, and what the other producers are ordered to.
+func (p *pair) stream(at, block int, others order, count *counter, send func(*end) error) (mallocs uint64, r report, err error) {
 	defer p.guard(longest).Stop()
 	if err := p.order(order{Op: "consume", Link: at, Block: block}); err != nil {
+		return 0, r, err
+	}
+	if err := p.orderOthers(others); err != nil {
 		return 0, r, err
 	}
 	count.start()
@@ -300,6 +310,9 @@ func (p *pair) stream(at, block int, count *counter, send func(*end) error) (mal
 	if err != nil {
 		return 0, r, p.verdict(err)
 	}
-	r, err = p.report()
-	return mallocs, r, err
+	if r, err = p.report(); err != nil {
+		return 0, r, err
+	}
+	theirs, err := p.reportOthers()
+	return mallocs + theirs, r, err
 }

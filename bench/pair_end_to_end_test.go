@@ -55,7 +55,7 @@ func TestEveryLinkCarriesRoundTripsAndStreams(t *testing.T) {
 				require.NoError(t, err)
 				assert.Equal(t, 20, n)
 				assert.Equal(t, int64(20), hist.TotalCount())
-				_, r, err := p.stream(0, 10, new(counter), func(e *end) error {
+				_, r, err := p.stream(0, 10, order{}, new(counter), func(e *end) error {
 					return errors.Join(e.blast(50), e.finish())
 				})
 				require.NoError(t, err)
@@ -122,7 +122,7 @@ func TestSpoiltMessageEndsTheRow(t *testing.T) {
 
 func TestMissingMessageEndsTheRow(t *testing.T) {
 	p := mustPair(t, twoCPUs(t), row{transport: "shm", wait: waitFutex, size: 64}.spec())
-	_, _, err := p.stream(0, 0, new(counter), func(e *end) error {
+	_, _, err := p.stream(0, 0, order{}, new(counter), func(e *end) error {
 		err := e.blast(5)
 		e.sent++
 		return errors.Join(err, e.finish())
@@ -173,7 +173,7 @@ func TestReference(t *testing.T) {
 	for name, at := range placements {
 		t.Run(name, func(t *testing.T) {
 			shmtest.Watchdog(t, time.Minute)
-			ref, err := startReference(t, program, at, 4*65536)
+			ref, err := startReference(t, program, at, 4*65536, 3)
 			require.NoError(t, err)
 			ns, err := ref.probe(time.Millisecond)
 			require.NoError(t, err)
@@ -181,21 +181,26 @@ func TestReference(t *testing.T) {
 			if at[0] == at[1] {
 				return // its rings spin
 			}
-			for _, command := range []string{"roundtrip", "stream"} {
-				for _, batch := range []int{1, 16, 64} {
-					for _, size := range []int{64, 65536} {
-						s, err := ref.run(command, size, 4*65536, batch, time.Millisecond)
-						require.NoError(t, err)
-						assert.Positive(t, s.messages)
-						assert.Positive(t, s.p50)
+			for _, command := range []string{"roundtrip", "slottrip", "stream", "inplace", "mpsc"} {
+				for _, batch := range []int{1, 4} { // a ring of the longer messages takes four
+					for _, size := range []int{8, 64, 1024, 65536} {
+						for _, fixed := range []bool{false, fixedSize(size)} {
+							s, err := ref.run(command, size, 4*65536, batch, time.Millisecond, fixed)
+							require.NoError(t, err)
+							assert.Positive(t, s.messages)
+						}
 					}
 				}
 			}
 			for _, impossible := range []struct{ size, ring, batch int }{{60, 4096, 1}, {64, 1 << 20, 1}, {64, 4096, 0}, {4096, 4096, 1}} {
-				_, err = ref.run("stream", impossible.size, impossible.ring, impossible.batch, time.Millisecond)
+				_, err = ref.run("stream", impossible.size, impossible.ring, impossible.batch, time.Millisecond, false)
 				assert.ErrorContains(t, err, "impossible command")
 			}
-			_, err = ref.run("fly", 64, 4096, 1, time.Millisecond)
+			_, err = ref.run("mpsc", 65536, 4*65536, 16, time.Millisecond, false)
+			assert.ErrorContains(t, err, "impossible command", "a batch longer than the ring")
+			_, err = ref.run("stream", 1024, 4096, 1, time.Millisecond, true)
+			assert.ErrorContains(t, err, "impossible command", "a size for which nothing was compiled")
+			_, err = ref.run("fly", 64, 4096, 1, time.Millisecond, false)
 			assert.ErrorContains(t, err, "impossible command")
 		})
 	}

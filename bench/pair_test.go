@@ -1,7 +1,6 @@
 package bench_test
 
 import (
-	"encoding/json"
 	"errors"
 	"fmt"
 	"net"
@@ -17,54 +16,19 @@ import (
 	"github.com/shmwire/shmwire/internal/sys"
 )
 
-// spec is a link as both processes must know it.
-type spec struct {
-	Transport, Wait string
-	Size            int      // of a message, bytes
-	Batch           int      // messages published together
-	Ring            int      // bytes
-	Address         []string // where the child finds it: a path, a network address, two fifos
-	FD              int      // the child's descriptor for it; 0: none
-}
-
-// setup is what the child is started with.
-type setup struct {
-	CPU, Procs int
-	Links      []spec
-}
-
-// order is what the parent wants of the child. The child says so when it begins, and works to the last message.
-type order struct {
-	Op    string // "echo", "consume"; "report" for what came of it
-	Link  int
-	Block int // consume: messages timed together; 0: none are
-}
-
-// report is what a child says, always unasked if it is an error.
-type report struct {
-	Started  bool
-	Err      string
-	Messages int
-	Elapsed  int64   // ns
-	Blocks   []int64 // ns
-	Mallocs  uint64
-}
-
-// controlFD is the child's descriptor of the control socket; the links' follow.
+// controlFD is a child's descriptor of its control socket; the links' follow.
 const controlFD = 3
 
 // maxBlocks is how many blocks a child reports of one slice.
 const maxBlocks = 1 << 14
 
-// pair is two processes, this one and a child, with links between them. Each is pinned to its processor with all its
-// threads: a goroutine locked to one thread would be handed over to it by another thread at every wake-up, which no user
-// of the library pays.
+// pair is two processes, this one and a child, with links between them, and perhaps further producers of the first link.
+// Each is pinned to its processor with all its threads: a goroutine locked to one thread would be handed over to it by
+// another thread at every wake-up, which no user of the library pays.
 type pair struct {
-	child   *shmtest.Process
-	control *net.UnixConn
-	orders  *json.Encoder
-	reports chan report
-	ends    []*end
+	*hand          // the child
+	others []*hand // producers beside this process, on its processor
+	ends   []*end
 
 	mu     sync.Mutex
 	failed error         // why the pair was given up
@@ -74,21 +38,19 @@ type pair struct {
 // cpuPair is where the two processes run.
 type cpuPair [2]int
 
-// startPair starts the child, opens the links and pins both processes. They are ended, and this process released, when
-// tb ends.
+// startPair starts the child, opens the links and pins both processes, and then starts the other producers. They are
+// ended, and this process released, when tb ends.
 func startPair(tb testing.TB, cpus cpuPair, links []spec) (*pair, error) {
 	tb.Helper()
-	procs := procsOn(cpus)
-	control, childEnd, err := shmwire.Socketpair()
+	child, childEnd, err := newHand(tb)
 	if err != nil {
 		return nil, err
 	}
-	p := &pair{control: control, orders: json.NewEncoder(control), reports: make(chan report, 1), over: make(chan struct{})}
-	tb.Cleanup(func() { _ = control.Close() })
+	p := &pair{hand: child, over: make(chan struct{})}
 	files := []*os.File{childEnd}
 	opens := make([]func() (link, error), len(links))
 	for i := range links {
-		file, open, err := offer(tb, &links[i], control)
+		file, open, err := offer(tb, &links[i], p.control)
 		if err != nil {
 			return nil, errors.Join(err, closeAll(files))
 		}
@@ -98,12 +60,8 @@ func startPair(tb testing.TB, cpus cpuPair, links []spec) (*pair, error) {
 		}
 		opens[i] = open
 	}
-	args, err := json.Marshal(setup{CPU: cpus[1], Procs: procs, Links: links})
-	if err != nil {
-		return nil, errors.Join(err, closeAll(files))
-	}
-	p.child = shmtest.ChildFiles(tb, files, "peer", string(args))
-	if err := closeAll(files); err != nil {
+	procs := procsOn(cpus)
+	if err := child.start(tb, files, setup{CPU: cpus[1], Procs: procs, Links: links}); err != nil {
 		return nil, err
 	}
 	for i, open := range opens {
@@ -112,15 +70,40 @@ func startPair(tb testing.TB, cpus cpuPair, links []spec) (*pair, error) {
 			return nil, fmt.Errorf("open %s: %w", links[i].Transport, err)
 		}
 		tb.Cleanup(func() { _ = l.close() })
-		p.ends = append(p.ends, newEnd(l, links[i].Size, links[i].Batch))
+		p.ends = append(p.ends, newEnd(l, links[i], 1))
 	}
-	listening := make(chan struct{})
-	go p.listen(listening)
-	tb.Cleanup(func() { p.child.Kill(); <-listening })
+	p.hear(tb, child)
 	if err := p.pin(tb, cpus[0], procs); err != nil {
 		return nil, err
 	}
-	return p, p.awaitStart() // the child has opened its ends too
+	if err := p.awaitStart(child); err != nil { // it has opened its ends too
+		return nil, err
+	}
+	return p, p.startOthers(tb, setup{CPU: cpus[0], Procs: procs}, links)
+}
+
+// startOthers starts the producers of the first link that this process is not, if it has many.
+func (p *pair) startOthers(tb testing.TB, s setup, links []spec) error {
+	tb.Helper()
+	if len(links) == 0 || links[0].Producers == 0 {
+		return nil
+	}
+	s.Links = links[:1]
+	for s.Owner = 2; s.Owner <= links[0].Producers; s.Owner++ {
+		h, childEnd, err := newHand(tb)
+		if err != nil {
+			return err
+		}
+		if err := h.start(tb, []*os.File{childEnd}, s); err != nil {
+			return err
+		}
+		p.others = append(p.others, h)
+		p.hear(tb, h)
+		if err := p.awaitStart(h); err != nil {
+			return err
+		}
+	}
+	return p.ends[0].link.(*ringLink).settle()
 }
 
 // procsOn is GOMAXPROCS for two processes: both on one processor have one each, as in a container of that size.
@@ -163,7 +146,10 @@ func offer(tb testing.TB, s *spec, control *net.UnixConn) (*os.File, func() (lin
 	tb.Helper()
 	switch s.Transport {
 	case "shm":
-		return nil, func() (link, error) { return openRings(control, s.Wait, s.Ring) }, nil
+		return nil, func() (link, error) { return openRings(control, *s) }, nil
+	case "shm-mpsc":
+		open, err := offerMany(tb, s)
+		return nil, open, err
 	case "conn":
 		uc, file, err := shmwire.Socketpair()
 		return file, func() (link, error) { return connLink(shmwire.NewConn(uc, connConfig(s.Wait, s.Ring))) }, err
@@ -202,24 +188,6 @@ func listen(tb testing.TB, s *spec, network, address string) (*os.File, func() (
 	return nil, func() (link, error) { return netLink(ln.Accept()) }, nil
 }
 
-// listen passes the child's reports on. An error, or the child's end, ends everything that waits for the child.
-func (p *pair) listen(done chan<- struct{}) {
-	defer close(done)
-	defer close(p.reports)
-	for in := json.NewDecoder(p.control); ; {
-		var r report
-		if err := in.Decode(&r); err != nil {
-			p.abort(fmt.Errorf("the peer process ended: %w", err))
-			return
-		}
-		if r.Err != "" {
-			p.abort(errors.New("peer process: " + r.Err))
-			return
-		}
-		p.reports <- r
-	}
-}
-
 // abort notes why and makes every call on a link fail.
 func (p *pair) abort(why error) {
 	p.mu.Lock()
@@ -248,33 +216,6 @@ func (p *pair) verdict(err error) error {
 		return p.failed
 	}
 	return err
-}
-
-// order sends an order and returns when the child begins.
-func (p *pair) order(o order) error {
-	if err := p.orders.Encode(o); err != nil {
-		return p.verdict(err)
-	}
-	return p.awaitStart()
-}
-
-func (p *pair) awaitStart() error {
-	if r, ok := <-p.reports; !ok || !r.Started {
-		return p.verdict(fmt.Errorf("the child did not begin, but says %+v", r))
-	}
-	return nil
-}
-
-// report returns what came of the last order, once the child has done it.
-func (p *pair) report() (report, error) {
-	if err := p.orders.Encode(order{Op: "report"}); err != nil {
-		return report{}, p.verdict(err)
-	}
-	r, ok := <-p.reports
-	if !ok {
-		return r, p.verdict(errAborted)
-	}
-	return r, nil
 }
 
 // guard gives the pair up if what follows takes longer than anything should. The caller stops the timer.

@@ -62,3 +62,41 @@ func (p pattern) intact(msg []byte, num uint64) bool {
 	}
 	return true
 }
+
+// sums has at place i the sum of a pattern's first i words of 64 bits.
+type sums []uint64
+
+func (p pattern) sums() sums {
+	s := make(sums, 1+len(p)/8)
+	for i := range len(p) / 8 {
+		s[i+1] = s[i] + binary.LittleEndian.Uint64(p[8*i:])
+	}
+	return s
+}
+
+// of is what sum says of message number of size bytes, a multiple of 8.
+func (s sums) of(p pattern, size int, num uint64) uint64 {
+	total := num - number(p.window(num, 0)) // whose place the number has taken
+	for k := uint64(0); size > 0; k++ {
+		from, n := (num+k)%(chunk/8), min(size, chunk)
+		total += s[from+uint64(n)/8] - s[from]
+		size -= n
+	}
+	return total
+}
+
+// sum adds up the words of 64 bits of b, a multiple of 8 bytes: it reads every byte, and is done sooner than they come
+// from another processor.
+func sum(b []byte) uint64 {
+	var s0, s1, s2, s3 uint64
+	for ; len(b) >= 64; b = b[64:] {
+		s0 += binary.LittleEndian.Uint64(b[0:]) + binary.LittleEndian.Uint64(b[32:])
+		s1 += binary.LittleEndian.Uint64(b[8:]) + binary.LittleEndian.Uint64(b[40:])
+		s2 += binary.LittleEndian.Uint64(b[16:]) + binary.LittleEndian.Uint64(b[48:])
+		s3 += binary.LittleEndian.Uint64(b[24:]) + binary.LittleEndian.Uint64(b[56:])
+	}
+	for ; len(b) >= 8; b = b[8:] {
+		s0 += binary.LittleEndian.Uint64(b)
+	}
+	return s0 + s1 + s2 + s3
+}

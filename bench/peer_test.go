@@ -6,16 +6,19 @@ import (
 	"net"
 	"os"
 	"runtime"
+	"time"
 
 	"github.com/shmwire/shmwire"
 	"github.com/shmwire/shmwire/internal/sys"
 )
 
 // join opens the child's end of a link.
-func join(s spec, control *net.UnixConn) (link, error) {
+func join(s spec, control *net.UnixConn, owner int) (link, error) {
 	switch s.Transport {
 	case "shm":
-		return openRings(control, s.Wait, s.Ring)
+		return openRings(control, s)
+	case "shm-mpsc":
+		return joinMany(s, owner)
 	case "conn":
 		return connLink(shmwire.Inherit(uintptr(s.FD), connConfig(s.Wait, s.Ring)))
 	case "socketpair":
@@ -33,7 +36,7 @@ func fileConn(fd int) (net.Conn, error) {
 	return net.FileConn(f)
 }
 
-// peerRole is the child: it answers and consumes as ordered over the control socket, until that ends.
+// peerRole is a child: it answers, consumes or produces as ordered over the control socket, until that ends.
 func peerRole(args []string) int {
 	conn, err := fileConn(controlFD)
 	if err != nil {
@@ -59,11 +62,11 @@ func serve(control *net.UnixConn, args string) error {
 	runtime.GOMAXPROCS(s.Procs)
 	var ends []*end
 	for _, spec := range s.Links {
-		l, err := join(spec, control)
+		l, err := join(spec, control, s.Owner)
 		if err != nil {
 			return fmt.Errorf("open %s: %w", spec.Transport, err)
 		}
-		ends = append(ends, newEnd(l, spec.Size, 0))
+		ends = append(ends, newEnd(l, spec, s.Owner))
 	}
 	started, err := json.Marshal(report{Started: true})
 	if err != nil {
@@ -121,6 +124,10 @@ func (w *worker) work(ends []*end, o order) (r report, err error) {
 	switch o.Op {
 	case "echo":
 		r.Messages, err = e.echo()
+	case "produce":
+		err = e.produce(o.Block, begin+time.Until(time.Unix(0, o.Until)))
+	case "send":
+		err = e.burst(o.Count)
 	case "consume":
 		r.Messages, r.Blocks, err = e.consume(o.Block, w.blocks)
 	default:

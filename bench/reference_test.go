@@ -65,17 +65,21 @@ func compilerName() string {
 	return "cc"
 }
 
-// reference is a running C reference: two processes of its own on the same processors as a pair. It blocks while it
-// has no command.
+// reference is a running C reference: processes of its own on the same processors as those of a pair. They block while
+// they have no command.
 type reference struct {
 	in  io.WriteCloser
 	out *bufio.Reader
 }
 
-// startReference starts program for rings of at most ringBytes; it is ended when tb ends.
-func startReference(tb testing.TB, program string, cpus cpuPair, ringBytes int) (*reference, error) {
+// startReference starts program for rings of at most ringBytes, one of which can have that many producers; it is ended
+// when tb ends.
+func startReference(tb testing.TB, program string, cpus cpuPair, ringBytes, producers int) (*reference, error) {
 	tb.Helper()
-	cmd := exec.Command(program, strconv.Itoa(cpus[0]), strconv.Itoa(cpus[1]), strconv.Itoa(ringBytes))
+	cmd := exec.Command(program)
+	for _, arg := range []int{cpus[0], cpus[1], ringBytes, producers} {
+		cmd.Args = append(cmd.Args, strconv.Itoa(arg))
+	}
 	cmd.Stderr = os.Stderr
 	in, err := cmd.StdinPipe()
 	if err != nil {
@@ -97,9 +101,13 @@ func startReference(tb testing.TB, program string, cpus cpuPair, ringBytes int) 
 	return &reference{in, bufio.NewReader(out)}, nil
 }
 
-// run has the reference do one slice.
-func (r *reference) run(command string, size, ring, batch int, d time.Duration) (sample, error) {
-	if _, err := fmt.Fprintln(r.in, command, size, ring, batch, d.Nanoseconds()); err != nil {
+// run has the reference do one slice, with code compiled for that size if fixed says so.
+func (r *reference) run(command string, size, ring, batch int, d time.Duration, fixed bool) (sample, error) {
+	option := ""
+	if fixed {
+		option = "fixed"
+	}
+	if _, err := fmt.Fprintln(r.in, command, size, ring, batch, d.Nanoseconds(), option); err != nil {
 		return sample{}, fmt.Errorf("order the C reference: %w", err)
 	}
 	line, err := r.out.ReadString('\n')
@@ -123,6 +131,6 @@ func parseReference(line string) (s sample, err error) {
 
 // probe measures where the two processors stand to each other at the moment: the median of a ping-pong, in ns.
 func (r *reference) probe(d time.Duration) (float64, error) {
-	s, err := r.run("pingpong", 64, 1024, 1, d)
+	s, err := r.run("pingpong", 64, 1024, 1, d, false)
 	return s.p50, err
 }

@@ -9,6 +9,7 @@ function span(name) {
 	if (!((name) in m)) return ""
 	return short(m[name]) " (" short(m[name "-min"]) " to " short(m[name "-max"]) ")"
 }
+BEGIN { ratios = split("x-unix x-pingpong x-cring x-cslot x-cbatch x-cinplace x-ccas x-ccasbatch x-cfixed", ratio) }
 /^[a-z][a-z-]*: / { head = head "- " $0 "\n"; next }
 /^Benchmark/ && NF > 3 {
 	split("", m)
@@ -17,13 +18,20 @@ function span(name) {
 	sub(/^Benchmark/, "", name)
 	sub(/-[0-9]+$/, "", name)
 	if (("slices" in m) && m["slices"] == 0) name = name " *"
-	row[++rows] = "| " name " | " short(m["p50-ns"]) " | " short(m["p99-ns"]) " | " short(m["msgs/s"]) " | " \
-		short(m["allocs-both/op"]) " | " short(m["probe-ns"]) " | " span("x-unix") " | " span("x-cring") " | " \
-		span("x-pingpong") " |"
+	line = "| " name " | " short(m["p50-ns"]) " | " short(m["p99-ns"]) " | " short(m["msgs/s"]) " | " \
+		short(m["allocs-both/op"]) " | " short(m["probe-ns"]) " |"
+	for (i = 1; i <= ratios; i++) line = line " " span(ratio[i]) " |"
+	row[++rows] = line
 }
 END {
 	if (head != "") print head
-	print "| row | p50-ns | p99-ns | msgs/s | allocs-both/op | probe-ns | x-unix | x-cring | x-pingpong |"
-	print "|---|---|---|---|---|---|---|---|---|"
+	line = "| row | p50-ns | p99-ns | msgs/s | allocs-both/op | probe-ns |"
+	rule = "|---|---|---|---|---|---|"
+	for (i = 1; i <= ratios; i++) {
+		line = line " " ratio[i] " |"
+		rule = rule "---|"
+	}
+	print line
+	print rule
 	for (i = 1; i <= rows; i++) print row[i]
 }

@@ -34,10 +34,13 @@ func (p *Producer) SendBatch(ctx context.Context, msgs [][]byte) (n int, err err
 		}
 	}
 	for n < len(msgs) {
-		sent, err := p.sendPart(msgs[n:])
+		sent, err := p.sendSome(msgs[n:])
 		n += sent
 		if err != nil || n == len(msgs) {
 			return n, err
+		}
+		if p.seat != nil && sent > 0 {
+			continue // more parts may fit
 		}
 		// Space has run out, at once or behind what was just published: sendPart has left need at what the next one takes.
 		if err := p.await(ctx); err != nil {
@@ -45,6 +48,14 @@ func (p *Producer) SendBatch(ctx context.Context, msgs [][]byte) (n int, err err
 		}
 	}
 	return n, nil
+}
+
+// sendSome sends as many of msgs as there is space for, on either kind of ring.
+func (p *Producer) sendSome(msgs [][]byte) (n int, err error) {
+	if p.seat != nil {
+		return p.sendPartShared(msgs)
+	}
+	return p.sendPart(msgs)
 }
 
 // sendPart publishes as many of msgs as there is space for.

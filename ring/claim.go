@@ -6,7 +6,8 @@ import (
 )
 
 // Claim is space for one record, to be written in place. It is open until Commit, Abort or the producer's Close; the
-// producer can do nothing else in the meantime. Nothing shared has been touched before Commit.
+// producer can do nothing else in the meantime. On an SPSC ring nothing shared has been touched before Commit; on an MPSC
+// ring everything that others send later waits for it, until the process has died at the latest.
 type Claim struct {
 	p      *Producer
 	serial uint64
@@ -30,13 +31,26 @@ func (p *Producer) TryClaim(n int) (c Claim, ok bool, err error) {
 	if err := p.usable("TryClaim"); err != nil {
 		return Claim{}, false, err
 	}
-	skip, err := p.reserve(n)
-	if err != nil || p.limit-p.pos < p.need {
+	skip, at, ok, err := p.reserveClaim(n)
+	if !ok {
 		return Claim{}, false, err
 	}
-	p.open = claim{serial: p.open.serial + 1, skip: skip, at: p.pos + skip, length: n}
+	p.open = claim{serial: p.open.serial + 1, skip: skip, at: at, length: n}
 	p.state = handleOpen
 	return Claim{p, p.open.serial}, true, nil
+}
+
+// reserveClaim gets the space of a claim, on either kind of ring, behind skip slots of padding.
+func (p *Producer) reserveClaim(n int) (skip, at uint64, ok bool, err error) {
+	if p.seat == nil {
+		skip, err = p.reserve(n)
+		return skip, p.pos + skip, err == nil && p.limit-p.pos >= p.need, err
+	}
+	if n > p.maxRecord {
+		return 0, 0, false, &TooLargeError{Got: n, Max: p.maxRecord}
+	}
+	at, ok, err = p.claimSlots(p.slotsFor(n))
+	return 0, at, ok, err
 }
 
 // Claim claims space for a record of n bytes, waiting for it as long as it takes. The errors are those of
@@ -65,14 +79,24 @@ func (c Claim) Bytes() []byte {
 // Commit sends the claimed bytes as one record. After the producer's Close it does nothing; after Commit or Abort it
 // panics.
 func (c Claim) Commit() {
-	if c.finish("Commit", "committed") {
-		c.p.commit(c.p.open.skip, c.p.open.length)
+	p := c.p
+	if !c.finish("Commit", "committed") {
+		return
 	}
+	if p.seat != nil {
+		p.commitShared(p.open.at, p.slotsFor(p.open.length), p.open.length)
+		return
+	}
+	p.commit(p.open.skip, p.open.length)
 }
 
-// Abort gives the space back, as if it had never been claimed. After the producer's Close it does nothing; after
-// Commit or Abort it panics.
-func (c Claim) Abort() { c.finish("Abort", "aborted") }
+// Abort gives the space back, on an SPSC ring as if it had never been claimed, on an MPSC ring as padding. After the
+// producer's Close it does nothing; after Commit or Abort it panics.
+func (c Claim) Abort() {
+	if c.finish("Abort", "aborted") && c.p.seat != nil {
+		c.p.abortShared()
+	}
+}
 
 // finish ends the claim and reports whether the producer is still open.
 func (c Claim) finish(op, end string) bool {

@@ -2,6 +2,7 @@ package ring
 
 import (
 	"errors"
+	"fmt"
 	"time"
 )
 
@@ -97,6 +98,12 @@ func (cfg *Config) validate() error {
 	}
 	if cfg.Doorbell == nil && !cfg.PeerNeverParks {
 		return errors.New("ring: config: Doorbell is nil, want one unless PeerNeverParks")
+	}
+	if cfg.Owner < 0 || cfg.Owner > Owners {
+		return fmt.Errorf("ring: config: Owner is %d, want 1 to %d, or 0 for any", cfg.Owner, Owners)
+	}
+	if cfg.Owner != 0 && !cfg.MPSC {
+		return fmt.Errorf("ring: config: Owner is %d, want 0 on a ring with one producer", cfg.Owner)
 	}
 	return nil
 }

@@ -28,17 +28,24 @@ type Consumer struct {
 	closed   *mem.Word64 // written by: this handle
 
 	sleeper
+	watch    *watch // MPSC only
 	drainEnd uint64 // with handleDraining: nothing that ends behind it is delivered
 	err      error  // why the handle is poisoned
 
 	stats  Stats
 	shared uint64
 	words  []mem.Word64
+	tenure tenure
 }
 
 // NewConsumer returns the consumer of the ring whose consumer region is own, which this process may write, and whose
 // producer region is peer, which is never written and may be mapped read-only. Both start at a multiple of 128 bytes;
 // the ring keeps using them, also for views, until the last call has returned.
+//
+// With cfg.Resume own has been used by a consumer of the same geometry, which must be proven dead or closed: the new one
+// goes on at the position that was published last. So records that the predecessor took without giving them back, or
+// gave back without publishing it yet (up to an eighth of the ring), come once more, and none is left out. If the
+// predecessor lives after all, it panics when next it sleeps, closes, or has gone once around.
 //
 // It rings the producer once. The error names the field or region that is impossible.
 func NewConsumer(own, peer []byte, cfg Config) (*Consumer, error) {
@@ -52,22 +59,35 @@ func NewConsumer(own, peer []byte, cfg Config) (*Consumer, error) {
 	if peer, err = checkRegion("producer", peer, cfg.ProducerBytes()); err != nil {
 		return nil, err
 	}
+	at, err := consumerPlace(own, &cfg)
+	if err != nil {
+		return nil, err
+	}
 	c := &Consumer{
 		shape:     makeShape(peer, cfg.Geometry),
 		ringer:    makeRinger(&cfg, peer),
-		pos:       cfg.Start,
-		published: cfg.Start,
-		shared:    cfg.Start,
+		pos:       at.pos,
+		published: at.pos,
+		shared:    at.pos,
 		every:     max(1, uint64(cfg.Slots)/8),
 		position:  mem.Uint64At(own, ConsumerPositionOffset),
 		closing:   mem.Uint64At(peer, ProducerClosedOffset),
 		closed:    mem.Uint64At(own, ConsumerClosedOffset),
 		words:     mem.Uint64s(own, ConsumerStatsOffset, statsWords),
+		watch:     makeWatch(peer, &cfg),
 	}
 	c.sleeper = makeSleeper(&cfg, own, c.lookForRecord, c.shareStats)
-	c.position.Store(cfg.Start)
+	if c.watch != nil {
+		c.longest = c.bounded(idleWait)
+	}
+	if cfg.Resume {
+		c.resume()
+	} else {
+		c.position.Store(at.pos)
+	}
 	c.closed.Store(0)
-	writeHeader(own, KindSPSCConsumer, cfg.Geometry, cfg.Start)
+	_, kind := cfg.kinds()
+	c.tenure = makeTenure(own, writeHeader(own, kind, cfg.Geometry, at.start))
 	c.ring()
 	return c, nil
 }
@@ -136,6 +156,7 @@ func (c *Consumer) Close() {
 	if c.state&handleClosed != 0 {
 		return
 	}
+	c.mustBeAlone()
 	c.state |= handleClosed
 	c.stopWatching()
 	c.shareStats()
@@ -161,6 +182,9 @@ func (c *Consumer) find() (bool, error) {
 	if c.pos != c.published {
 		c.publishPosition()
 	}
+	if c.watch != nil {
+		return c.findShared()
+	}
 	// sync(close) takes over: whatever was committed is visible now, so a look that finds nothing is final. Pairs with
 	// Producer.Close.
 	closed := c.closing.Load()
@@ -180,14 +204,15 @@ func (c *Consumer) find() (bool, error) {
 	return false, c.poison("final position", closed-1, fmt.Sprintf("%d, where no record is", c.pos))
 }
 
-// lookHere looks at the descriptor at pos and, if that is a padding, at the one behind it; more steps than these two
-// cannot come, since a padding ends at index 0, where none may start (I4).
+// lookHere looks at the descriptor at pos and, if that is a padding, at the one behind it. With one producer more steps
+// than these two cannot come, since a padding ends at index 0, where none may start (I4); with many an aborted claim is a
+// padding too, and a ring's worth of them is the limit.
 func (c *Consumer) lookHere() (bool, error) {
-	for {
+	for from := c.pos; c.pos-from <= c.mask; {
 		// sync(commit) takes over: the payload of the record at pos, and the descriptors of its batch. Pairs with
 		// Producer.put and Producer.TrySend.
 		d := c.descs[c.pos&c.mask].Load()
-		if !counts(d, c.pos, c.lapShift) {
+		if !counts(d, c.pos, c.lapShift) || c.mpsc && d&stateMask == stateBusy {
 			return false, nil
 		}
 		slots, err := c.check(d)
@@ -204,6 +229,7 @@ func (c *Consumer) lookHere() (bool, error) {
 		c.pos += slots
 		c.stats.Skips++
 	}
+	return false, nil
 }
 
 // held reports whether there is something at pos that DrainAtMost holds back.
@@ -224,6 +250,9 @@ func (c *Consumer) check(d uint64) (slots uint64, err error) {
 		}
 		return slots, nil
 	case stateSkip:
+		if c.mpsc {
+			return c.checkAborted(x, left)
+		}
 		if left > c.mask {
 			return 0, c.poison("skip", x, "no padding at the start of the ring")
 		}
@@ -235,6 +264,14 @@ func (c *Consumer) check(d uint64) (slots uint64, err error) {
 	return 0, c.poison("descriptor state", d&stateMask, "EMPTY (0), COMMITTED (2) or SKIP (3)")
 }
 
+// checkAborted bounds a SKIP of an MPSC ring, which covers an aborted claim or padding.
+func (c *Consumer) checkAborted(slots, left uint64) (uint64, error) {
+	if slots == 0 || slots > left {
+		return 0, c.poison("skip", slots, fmt.Sprintf("1 to %d slots", left))
+	}
+	return slots, nil
+}
+
 // give gives back the record of n bytes at pos. The producer hears of it now if there is nothing to take behind it, and
 // otherwise once in N/8 slots.
 func (c *Consumer) give(n int) {
@@ -243,7 +280,7 @@ func (c *Consumer) give(n int) {
 	c.pos += c.slotsFor(n)
 	c.ahead = 0
 	// sync(commit) takes over, as in lookHere.
-	if d := c.descs[c.pos&c.mask].Load(); counts(d, c.pos, c.lapShift) {
+	if d := c.descs[c.pos&c.mask].Load(); ready(d, c.pos, c.lapShift) {
 		if d&stateMask == stateCommitted && d>>xShift&xMask <= uint64(c.slotBytes) {
 			c.ahead = d // one slot: nothing more to check
 		}
@@ -310,6 +347,7 @@ func (c *Consumer) poison(field string, got uint64, want string) error {
 }
 
 func (c *Consumer) shareStats() {
+	c.mustBeAlone()
 	s := c.Stats()
 	shareStats(c.words, &s)
 	c.shared = c.pos

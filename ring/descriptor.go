@@ -1,17 +1,8 @@
 package ring
 
-// A descriptor is one atomic 64-bit word beside each slot:
-//
-//	bits  63 … 28     27 … 2     1 … 0
-//	      lap (36)    X (26)     state (2)
-//
-//	state 0 EMPTY      nothing
-//	      1 BUSY       X = owner (8) | slots (18)   MPSC only
-//	      2 COMMITTED  X = length in bytes
-//	      3 SKIP       X = slots to step over
-//
-// It counts for position p (invariant I3) only if it is not EMPTY and its lap is that of p, (p / N) mod 2^36. So zeroed
-// memory counts for nothing, in lap 0 as in any other, and nobody has to clear a descriptor after use.
+// A descriptor is one atomic 64-bit word beside each slot; layout.go draws it. It counts for position p (invariant I3) only
+// if it is not EMPTY and its lap is that of p, (p / N) mod 2^36. So zeroed memory counts for nothing, in lap 0 as in any
+// other, and nobody has to clear a descriptor after use.
 const (
 	stateEmpty     = 0
 	stateBusy      = 1
@@ -32,4 +23,9 @@ func descriptor(at uint64, lapShift uint8, x, state uint64) uint64 {
 // counts reports whether word d says anything about position at.
 func counts(d, at uint64, lapShift uint8) bool {
 	return d&stateMask != stateEmpty && (d^at>>(lapShift&63)<<lapPlace)>>lapPlace == 0
+}
+
+// ready reports whether word d says that there is a record or padding at position at.
+func ready(d, at uint64, lapShift uint8) bool {
+	return d&stateMask >= stateCommitted && (d^at>>(lapShift&63)<<lapPlace)>>lapPlace == 0
 }

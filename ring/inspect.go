@@ -17,7 +17,7 @@ var ErrForeign = errors.New("ring: unknown version or kind of ring")
 
 // RegionHeader is what a region says about its ring. It is for inspectors: nothing that sends or receives believes it.
 type RegionHeader struct {
-	Kind     uint32 // KindSPSCProducer or KindSPSCConsumer
+	Kind     uint32 // KindSPSCProducer, KindSPSCConsumer, KindMPSCProducer or KindMPSCConsumer
 	Geometry        // valid, but not compared with the size of any region
 	Start    uint64 // position of the first slot
 }
@@ -34,7 +34,7 @@ func ReadHeader(region []byte) (RegionHeader, error) {
 		return RegionHeader{}, fmt.Errorf("%w: magic is %#x, want %#x", ErrNoRing, got, Magic)
 	}
 	version, kind := mem.Uint32At(region, headerVersion).Load(), mem.Uint32At(region, headerKind).Load()
-	if version != Version || kind != KindSPSCProducer && kind != KindSPSCConsumer {
+	if version != Version || kind < KindSPSCProducer || kind > KindMPSCConsumer {
 		return RegionHeader{}, fmt.Errorf("%w: version %d, kind %d", ErrForeign, version, kind)
 	}
 	h := RegionHeader{
@@ -42,6 +42,7 @@ func ReadHeader(region []byte) (RegionHeader, error) {
 		Geometry: Geometry{
 			Slots:     clampInt(mem.Uint64At(region, headerSlots).Load()),
 			SlotBytes: clampInt(mem.Uint64At(region, headerSlotBytes).Load()),
+			MPSC:      kind >= KindMPSCProducer,
 		},
 		Start: mem.Uint64At(region, headerStart).Load(),
 	}
@@ -51,15 +52,16 @@ func ReadHeader(region []byte) (RegionHeader, error) {
 // clampInt returns v, or the largest int, which is no power of two and so never valid.
 func clampInt(v uint64) int { return int(min(v, math.MaxInt)) }
 
-// Side is what an inspector sees of one side of a ring, in that side's own region.
+// Side is what an inspector sees of one side of a ring, in that side's own region. The producers of an MPSC ring are one
+// side; [Snapshot.Owners] tells them apart.
 type Side struct {
 	Attached bool   // a handle has been made on the region; otherwise the rest is 0 but for Position
-	Position uint64 // the consumer's as published, the producer's as its descriptors show it
-	Closed   bool   // the handle was closed
+	Position uint64 // the consumer's as published, the producer's as its descriptors or the claim word show it
+	Closed   bool   // the handle was closed; of an MPSC ring: some have joined, and all have left in order
 	Parks    uint64 // sleeps announced since the region was new
 	Sleeping uint32 // how many sleep now
 	Doorbell uint32 // how often it rang since the region was new, modulo 2^32
-	Stats    Stats  // what the side last shared, see [SharedStats]
+	Stats    Stats  // what the side last shared, see [SharedStats]; of an MPSC ring: those of Owners together
 }
 
 // Snapshot is a look at a ring from outside.
@@ -73,9 +75,13 @@ type Snapshot struct {
 	Bytes   uint64 // their payload
 	Slots   uint64 // slots between the positions, paddings and what the last slots leave unused included
 
-	// Settled says that neither the consumer's position nor the producer's closed word changed during the look, so that
-	// the positions and counts belong to one moment. On a busy ring they may not: then records counted here may have been
-	// taken meanwhile.
+	// Of an MPSC ring only, the second like what waits.
+	Owners     []Owner           // who has, or last had, each number that was ever used; lowest number first
+	Unfinished []UnfinishedClaim // what the consumer waits for, in its order; at most one of each owner
+
+	// Settled says that neither the consumer's position nor the producer's closed word changed during the look, nor the
+	// claim word or an owner's word of an MPSC ring, so that the positions and counts belong to one moment. On a busy ring
+	// they may not: then records counted here may have been taken meanwhile. Claims may be committed all the same.
 	Settled bool
 
 	// Trouble is the first thing that the protocol rules out, nil if nothing is wrong. It is looked for in settled
@@ -88,7 +94,8 @@ const inspections = 16
 
 // Inspect looks at a ring of geometry g that other processes use, or used before they died. It only loads: both regions
 // may be mapped read-only. It believes nothing: whatever the regions hold and however they change meanwhile, it takes
-// at most g.Slots steps for each of at most 16 looks, never touches a payload, and never panics.
+// at most g.Slots steps for each of at most 16 looks, and one for each possible owner of an MPSC ring, never touches a
+// payload, and never panics.
 //
 // Either region may be nil if its memory cannot be had. Without the consumer's the producer's position is found from
 // what the producer last shared; without the producer's it is unknown, and what waits is unknown without either.
@@ -140,10 +147,16 @@ func newInspector(producer, consumer []byte, g Geometry) (*inspector, error) {
 func (in *inspector) look() Snapshot {
 	before := in.marks() // before anything else is read: what is read must not be older
 	s := Snapshot{Geometry: in.g, Producer: side(in.producer), Consumer: side(in.consumer)}
+	if in.producer != nil && in.g.MPSC {
+		in.lookAtOwners(&s)
+	}
 	switch {
+	case in.producer != nil && in.consumer != nil && in.g.MPSC:
+		s.Trouble = in.countShared(&s, before)
 	case in.producer != nil && in.consumer != nil:
-		s.Consumer.Position = in.consumerPosition(s.Producer, s.Consumer)
 		s.Trouble = in.count(&s, before.closed)
+	case in.producer != nil && in.g.MPSC:
+		s.Producer.Position = in.furthest(before.claim, &s)
 	case in.producer != nil:
 		s.Producer.Position = in.walk(s.Producer.Stats.Position, nil).to
 	case in.consumer != nil:
@@ -156,15 +169,16 @@ func (in *inspector) look() Snapshot {
 }
 
 // marks are the words whose change during a look unsettles it.
-type marks struct{ consumer, closed, shared uint64 }
+type marks struct{ claim, consumer, closed, shared, owners uint64 }
 
 func (in *inspector) marks() (m marks) {
-	if in.consumer != nil {
-		m.consumer = mem.Uint64At(in.consumer, ConsumerPositionOffset).Load()
-	}
+	m.claim, m.consumer = in.positions()
 	if in.producer != nil {
 		m.closed = mem.Uint64At(in.producer, ProducerClosedOffset).Load()
 		m.shared = SharedStats(in.producer).Position
+	}
+	if in.producer != nil && in.g.MPSC {
+		m.owners = in.ownerWords()
 	}
 	return m
 }
@@ -185,15 +199,17 @@ func side(region []byte) *Side {
 }
 
 // consumerPosition is what the consumer published or, before there is one, where it will start.
-func (in *inspector) consumerPosition(p, c *Side) uint64 {
+func (in *inspector) consumerPosition(p, c *Side, published uint64) uint64 {
 	if !c.Attached && p.Attached {
 		return mem.Uint64At(in.producer, headerStart).Load()
 	}
-	return mem.Uint64At(in.consumer, ConsumerPositionOffset).Load()
+	return published
 }
 
 // count goes from the consumer's position to the producer's and fills in what lies between.
 func (in *inspector) count(s *Snapshot, closed uint64) *CorruptError {
+	published := mem.Uint64At(in.consumer, ConsumerPositionOffset).Load()
+	s.Consumer.Position = in.consumerPosition(s.Producer, s.Consumer, published)
 	w := in.walk(s.Consumer.Position, s.Producer)
 	s.Producer.Position, s.Slots = w.to, w.to-s.Consumer.Position
 	s.Records, s.Bytes = w.records, w.bytes
@@ -218,23 +234,33 @@ type walked struct {
 // shared must fit.
 func (in *inspector) walk(from uint64, p *Side) walked {
 	w := walked{to: from, trouble: in.plausible(from, p)}
-	for n := uint64(in.g.Slots); w.trouble == nil && w.to-from < n; {
-		d := in.word(w.to).Load()
-		if !counts(d, w.to, in.walker.lapShift) {
-			return w
-		}
-		slots, trouble := in.check(w.to, d, n-(w.to-from))
-		if trouble != nil {
-			w.trouble = trouble
-			return w
-		}
-		if d&stateMask == stateCommitted {
+	if w.trouble == nil {
+		w.to, w.trouble = in.each(from, func(_, d uint64) bool {
 			w.records++
 			w.bytes += d >> xShift & xMask
-		}
-		w.to += slots
+			return true
+		})
 	}
 	return w
+}
+
+// each calls f with the position and the descriptor of every record from position from on, for at most a ring and while f
+// returns true. It returns the position where it stopped, and why if that is something impossible.
+func (in *inspector) each(from uint64, f func(at, d uint64) bool) (to uint64, trouble *CorruptError) {
+	for to, n := from, uint64(in.g.Slots); ; {
+		if to-from >= n {
+			return to, nil
+		}
+		d := in.word(to).Load()
+		if !counts(d, to, in.walker.lapShift) {
+			return to, nil
+		}
+		slots, trouble := in.check(to, d, n-(to-from))
+		if trouble != nil || d&stateMask == stateCommitted && !f(to, d) {
+			return to, trouble
+		}
+		to += slots
+	}
 }
 
 func (in *inspector) word(at uint64) *mem.Word64 { return &in.walker.descs[at&in.walker.mask] }
@@ -246,13 +272,22 @@ func (in *inspector) check(at, d, free uint64) (uint64, *CorruptError) {
 	if trouble := (*CorruptError)(nil); errors.As(err, &trouble) {
 		return 0, trouble
 	}
-	if slots > free {
-		return 0, &CorruptError{
-			Region: "producer", Field: "slots", Position: at, Got: slots,
-			Want: fmt.Sprintf("at most the %d that were free", free),
-		}
+	return slots, in.within(at, slots, free)
+}
+
+// within says what is wrong with so many slots from position at, of which some were free for them or had been claimed.
+func (in *inspector) within(at, slots, free uint64) *CorruptError {
+	if slots <= free {
+		return nil
 	}
-	return slots, nil
+	word := "free"
+	if in.g.MPSC {
+		word = "claimed"
+	}
+	return &CorruptError{
+		Region: "producer", Field: "slots", Position: at, Got: slots,
+		Want: fmt.Sprintf("at most the %d that were %s", free, word),
+	}
 }
 
 // plausible compares the consumer's position with what the producer last shared, which is at most two rings old. A
@@ -261,10 +296,20 @@ func (in *inspector) plausible(consumer uint64, p *Side) *CorruptError {
 	if p == nil || p.Stats.Position == 0 { // nothing shared yet
 		return nil
 	}
-	shared, n := p.Stats.Position, uint64(in.g.Slots)
-	if shared-consumer <= n || consumer-shared <= 2*n {
+	if in.near(p.Stats.Position, consumer) {
 		return nil
 	}
+	return in.implausible(p.Stats.Position, consumer)
+}
+
+// near reports whether the consumer can be at a position if the producer last said that it is at shared.
+func (in *inspector) near(shared, consumer uint64) bool {
+	n := uint64(in.g.Slots)
+	return shared-consumer <= n || consumer-shared <= 2*n
+}
+
+func (in *inspector) implausible(shared, consumer uint64) *CorruptError {
+	n := uint64(in.g.Slots)
 	return &CorruptError{
 		Region: "consumer", Field: "position", Position: consumer, Got: consumer,
 		Want: fmt.Sprintf("%d to %d, since the producer has been at %d", shared-n, shared+2*n, shared),

@@ -40,7 +40,7 @@ func TestReadHeaderRefuses(t *testing.T) {
 		"zeroes":         {func(b []byte) { clear(b) }, ring.ErrNoRing},
 		"other magic":    {func(b []byte) { b[magicAt]++ }, ring.ErrNoRing},
 		"other version":  {func(b []byte) { b[versionAt]++ }, ring.ErrForeign},
-		"other kind":     {func(b []byte) { b[kindAt] = 3 }, ring.ErrForeign},
+		"other kind":     {func(b []byte) { b[kindAt] = 5 }, ring.ErrForeign},
 		"no kind":        {func(b []byte) { b[kindAt] = 0 }, ring.ErrForeign},
 		"slots":          {func(b []byte) { b[slotsAt]++ }, nil},
 		"slots huge":     {func(b []byte) { mem.Uint64At(b, slotsAt).Store(1 << 63) }, nil},
@@ -279,19 +279,24 @@ func TestInspectBesideTraffic(t *testing.T) {
 	assert.True(t, mustInspect(t, r).Producer.Closed)
 }
 
-// FuzzInspectArbitraryRegions: whatever lies in the regions, an inspector comes back with numbers that the geometry
-// allows, and leaves every byte as it was.
+// FuzzInspectArbitraryRegions: whatever lies in the regions of either kind of ring, an inspector comes back with numbers
+// that the geometry allows, and leaves every byte as it was.
 func FuzzInspectArbitraryRegions(f *testing.F) {
 	f.Add([]byte{})
 	f.Add([]byte{3, 0, 1, 0, 2, 0, 4, 1, 1, 2, 3, 4, 5, 6, 7, 8, 9})
 	f.Add([]byte{2, 4, 0, 3, 7, 7, 7, 1, 1, 1, 1, 9, 9, 9, 2, 0, 1, 2, 3, 4, 5, 6, 7, 8})
+	f.Add([]byte{3, 0, 1, 3, 4, 0, 1, 2, 0, 2, 2, 1, 0, 1, 1, 3, 3, 1, 1, 0, 2, 1, 0, 2, 1, 3, 1, 2, 1})
 	f.Fuzz(func(t *testing.T, data []byte) {
 		s := script(data)
 		geo, start := fuzzGeometry(&s)
+		lie := lieAsProducer
+		if geo.MPSC = s.byte()%2 == 1; geo.MPSC {
+			lie = lieAsProducers
+		}
 		prod, cons := region(t, "producer", geo.ProducerBytes()), region(t, "consumer", geo.ConsumerBytes())
 		mem.Uint64At(cons, ring.ConsumerPositionOffset).Store(s.near(start))
 		for range s.byte() % 32 {
-			lieAsProducer(&s, geo, prod, start)
+			lie(&s, geo, prod, start)
 		}
 		copy(prod[s.byte():], s)
 		copy(cons[s.byte():], s)
@@ -302,7 +307,8 @@ func FuzzInspectArbitraryRegions(f *testing.F) {
 				t.Fatal(err)
 			}
 			if !snap.Settled || snap.Slots > uint64(geo.Slots) || snap.Records > snap.Slots ||
-				snap.Bytes > snap.Slots*uint64(geo.SlotBytes) {
+				snap.Bytes > snap.Slots*uint64(geo.SlotBytes) || len(snap.Owners) > ring.Owners ||
+				len(snap.Unfinished) > min(len(snap.Owners), int(snap.Slots)) {
 				t.Fatalf("impossible: %+v", snap)
 			}
 		}

@@ -24,7 +24,23 @@ import (
 //	    D  descriptors, N × 8 bytes, padded to a multiple of 128
 //	    E  slots, N × S bytes, padded to a multiple of 128
 //
-// In an SPSC ring D is 896; in an MPSC ring it is 896 + 256·128 = 33664. An entry of the owner table:
+// In an SPSC ring D is 896; in an MPSC ring it is 896 + 256·128 = 33664. A header, which is for inspectors only:
+//
+//	 0  magic u64, stored last      16  slots u64           40  tenure u64: how many handles have
+//	 8  version u32                 24  slot-bytes u64          been made on the region
+//	12  kind u32                    32  start u64
+//
+// A descriptor, of which the one at index i belongs to the slot at index i:
+//
+//	bits  63 … 28     27 … 2     1 … 0
+//	      lap (36)    X (26)     state (2)
+//
+//	state 0 EMPTY      nothing
+//	      1 BUSY       X = owner (8) | slots (18)   MPSC only
+//	      2 COMMITTED  X = length in bytes
+//	      3 SKIP       X = slots to step over
+//
+// An entry of the owner table:
 //
 //	 0  generation << 1 | closed: 0 = never used; odd = free again; even = an owner, alive or dead
 //	 8  pid, for inspectors
@@ -43,7 +59,7 @@ const (
 	ProducerSleepingOffset = 264 // u32, how many sleep now; for inspectors only
 	ProducerDoorbellOffset = 384 // u32, the word that the producer rings: data has come
 	ProducerClosedOffset   = 512 // u64, SPSC: 0 = open, else final position + 1; MPSC: the highest owner number used so far
-	ProducerStatsOffset    = 640 // SPSC: 32 u64 words, see [Stats]
+	ProducerStatsOffset    = 640 // SPSC: 32 u64 words, in the order of the fields of [Stats]
 	ProducerOwnersOffset   = 896 // MPSC only: Owners+1 entries of OwnerBytes; entry 0 is unused
 
 	ConsumerPositionOffset = 128 // u64, everything before it has been given back
@@ -51,7 +67,7 @@ const (
 	ConsumerSleepingOffset = 264 // u32, whether it sleeps now; for inspectors only
 	ConsumerDoorbellOffset = 384 // u32, the word that the consumer rings: space has come
 	ConsumerClosedOffset   = 512 // u64, 0 = reading, anything else = no longer reading
-	ConsumerStatsOffset    = 640 // 32 u64 words, see [Stats]
+	ConsumerStatsOffset    = 640 // 32 u64 words, in the order of the fields of [Stats]
 
 	Owners     = 255 // owner numbers of an MPSC ring are 1…Owners
 	OwnerBytes = 128 // generation and closed bit, pid, start time, stats

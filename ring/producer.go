@@ -10,7 +10,7 @@ import (
 	"github.com/shmwire/shmwire/internal/mem"
 )
 
-// Producer is the sending side of an SPSC ring. It belongs to one goroutine at a time; a call that finds another one
+// Producer is a sending side of a ring. It belongs to one goroutine at a time; a call that finds another one
 // waiting panics.
 //
 // In the terminology of the Go memory model, the commit of a record synchronizes before the call that takes it.
@@ -29,12 +29,14 @@ type Producer struct {
 
 	open claim
 	sleeper
+	seat *seat  // MPSC only
 	need uint64 // slots that the running call waits for
 	err  error  // why the handle is poisoned
 
 	stats  Stats // the fields counted here; see Stats
 	shared uint64
 	words  []mem.Word64
+	tenure tenure
 }
 
 // NewProducer returns the producer of the ring whose producer region is own, which this process may write, and whose
@@ -42,21 +44,62 @@ type Producer struct {
 // written only by producers of the same geometry whose last position was cfg.Start and which left no batch unfinished.
 // Both start at a multiple of 128 bytes; the ring keeps using them, also for views, until the last call has returned.
 //
-// It rings the consumer once. The error names the field or region that is impossible.
+// With cfg.Resume own has been used by a producer of the same geometry, which may have died at any instruction but must
+// be proven dead or closed: the new one goes on behind the last record that was committed, undoes what was not, and
+// reopens a closed stream. It takes at most cfg.Slots steps twice. If the predecessor lives after all, it panics when
+// next it waits, closes, or asks for space.
+//
+// On an MPSC ring own is shared with the other producers and belongs to all of them. The handle takes the owner number
+// Config.Owner; the error is [ErrOwners] if it cannot have one now, see [Join].
+//
+// It rings the consumer once. The error names the field or region that is impossible, before anything was written; it is
+// a [*CorruptError] if no predecessor can have left the ring so.
 func NewProducer(own, peer []byte, cfg Config) (*Producer, error) {
-	if err := cfg.validate(); err != nil {
-		return nil, err
+	if cfg.MPSC {
+		j, err := newJoiner(own, peer, cfg)
+		if err != nil {
+			return nil, err
+		}
+		return j.join()
 	}
-	own, err := checkRegion("producer", own, cfg.ProducerBytes())
+	own, peer, err := producerRegions(own, peer, &cfg)
 	if err != nil {
 		return nil, err
 	}
-	if peer, err = checkRegion("consumer", peer, cfg.ConsumerBytes()); err != nil {
+	at, err := producerPlace(own, peer, &cfg)
+	if err != nil {
 		return nil, err
 	}
+	p := newProducer(own, peer, &cfg)
+	p.moveTo(at)
+	if cfg.Resume {
+		p.resume()
+	}
+	p.closed.Store(0)
+	p.tenure = makeTenure(own, writeHeader(own, KindSPSCProducer, cfg.Geometry, at.start))
+	p.ring()
+	return p, nil
+}
+
+// producerRegions checks what a producer is made of, and cuts the regions to their lengths.
+func producerRegions(own, peer []byte, cfg *Config) (_, _ []byte, err error) {
+	if err := cfg.validate(); err != nil {
+		return nil, nil, err
+	}
+	if own, err = checkRegion("producer", own, cfg.ProducerBytes()); err != nil {
+		return nil, nil, err
+	}
+	if peer, err = checkRegion("consumer", peer, cfg.ConsumerBytes()); err != nil {
+		return nil, nil, err
+	}
+	return own, peer, nil
+}
+
+// newProducer returns a handle at Config.Start that has written nothing.
+func newProducer(own, peer []byte, cfg *Config) *Producer {
 	p := &Producer{
 		shape:    makeShape(own, cfg.Geometry),
-		ringer:   makeRinger(&cfg, peer),
+		ringer:   makeRinger(cfg, peer),
 		pos:      cfg.Start,
 		limit:    cfg.Start,
 		cons:     cfg.Start,
@@ -67,17 +110,14 @@ func NewProducer(own, peer []byte, cfg Config) (*Producer, error) {
 		words:    mem.Uint64s(own, ProducerStatsOffset, statsWords),
 	}
 	p.rewindAt = p.pos + p.hotSlots
-	p.sleeper = makeSleeper(&cfg, own, p.lookForSpace, p.shareStats)
-	p.closed.Store(0)
-	writeHeader(own, KindSPSCProducer, cfg.Geometry, cfg.Start)
-	p.ring()
-	return p, nil
+	p.sleeper = makeSleeper(cfg, own, p.lookForSpace, p.shareStats)
+	return p
 }
 
 // MaxRecord returns the length in bytes of the longest message: [Geometry.MaxRecord].
 func (p *Producer) MaxRecord() int { return p.maxRecord }
 
-// Position returns the position after the last committed record, in slots since position 0.
+// Position returns the position after the last record that this handle committed, in slots since position 0.
 func (p *Producer) Position() uint64 { return p.pos }
 
 // Err returns the [*CorruptError] that ended the handle, or nil.
@@ -122,6 +162,9 @@ func (p *Producer) trySend(msg []byte) (bool, error) {
 	if err := p.usable("TrySend"); err != nil {
 		return false, err
 	}
+	if p.seat != nil {
+		return p.trySendShared(msg)
+	}
 	skip, err := p.reserve(len(msg))
 	if err != nil || p.limit-p.pos < p.need {
 		return false, err
@@ -148,14 +191,19 @@ func (p *Producer) Send(ctx context.Context, msg []byte) error {
 	}
 }
 
-// Close marks the end of the stream: the consumer gets [io.EOF] after the last committed record. An open claim is
-// given up. Close rings the consumer whether it sleeps or not; a second call does nothing. It needs no space and
+// Close marks the end of the stream: the consumer gets [io.EOF] after the last committed record, on an MPSC ring when
+// all producers have gone and everything has been taken. An open claim is given up. Close rings the consumer whether it sleeps or not; a second call does nothing. It needs no space and
 // does not wait.
 func (p *Producer) Close() {
 	if p.state&handleBusy != 0 {
 		p.misuse("Close")
 	}
 	if p.state&handleClosed != 0 {
+		return
+	}
+	p.mustBeAlone()
+	if p.seat != nil {
+		p.closeShared()
 		return
 	}
 	if p.pos == math.MaxUint64 {
@@ -264,6 +312,7 @@ func (p *Producer) space(at, need uint64) (bool, error) {
 
 // loadConsumer asks the consumer's region how far it is.
 func (p *Producer) loadConsumer() error {
+	p.mustBeAlone()
 	// sync(position) takes over: the slots before it, which the consumer no longer reads. Pairs with Consumer.publishPosition.
 	c := p.consumer.Load()
 	if c-p.cons > p.pos-p.cons {
@@ -293,6 +342,9 @@ func (p *Producer) extend(at, need uint64) {
 }
 
 func (p *Producer) lookForSpace() bool {
+	if p.seat != nil {
+		return p.lookForRoom()
+	}
 	ok, err := p.space(p.pos, p.need)
 	return ok || err != nil // the caller asks again and gets the error
 }

@@ -18,7 +18,7 @@ import (
 // bell is a real doorbell between goroutines: the word lies in a region, and a channel stands for the kernel. The side
 // that rings and the side that waits share it.
 type bell struct {
-	word        *atomic.Uint32
+	word        *mem.Word32
 	wake        chan struct{}
 	interrupted chan struct{}
 	rings       atomic.Int64
@@ -101,6 +101,7 @@ type rig struct {
 	data, space *bell
 	p           *ring.Producer
 	c           *ring.Consumer
+	pc, cc      ring.Config // what they were made with
 }
 
 type tweak func(p, c *ring.Config)
@@ -127,6 +128,7 @@ func newRig(t testing.TB, geo ring.Geometry, tweaks ...tweak) *rig {
 	for _, f := range tweaks {
 		f(&pc, &cc)
 	}
+	r.pc, r.cc = pc, cc
 	var err error
 	r.c, err = ring.NewConsumer(r.cons, r.prod, cc)
 	require.NoError(t, err)
@@ -135,10 +137,10 @@ func newRig(t testing.TB, geo ring.Geometry, tweaks ...tweak) *rig {
 	return r
 }
 
-func (r *rig) word(region []byte, offset int) *atomic.Uint64 { return mem.Uint64At(region, offset) }
+func (r *rig) word(region []byte, offset int) *mem.Word64 { return mem.Uint64At(region, offset) }
 
 // descriptor returns the descriptor of position at.
-func (r *rig) descriptor(at uint64) *atomic.Uint64 {
+func (r *rig) descriptor(at uint64) *mem.Word64 {
 	return mem.Uint64At(r.prod, ring.ProducerDescriptorsOffset+8*int(at%uint64(r.geo.Slots)))
 }
 

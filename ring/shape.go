@@ -1,6 +1,12 @@
 package ring
 
-import "github.com/shmwire/shmwire/internal/mem"
+import (
+	// The compiler makes single instructions of a word's methods only in a package that imports their package itself:
+	// mem.Word64 is a name for atomic.Uint64, and without this line each access is a call.
+	_ "sync/atomic"
+
+	"github.com/shmwire/shmwire/internal/mem"
+)
 
 // shape is what both handles keep privately of the ring's form (I1), with the words and bytes that it leads to.
 type shape struct {
@@ -12,7 +18,8 @@ type shape struct {
 	maxRecord int
 	partSlots uint64 // of a batch that are published at once
 	hotSlots  uint64 // after so many slots a producer sees whether to go back to the front; 0: never
-	slotShift uint8  // always used with & 63, so that the compiler needs no test for longer shifts
+	mpsc      bool
+	slotShift uint8 // always used with & 63, so that the compiler needs no test for longer shifts
 	lapShift  uint8
 }
 
@@ -39,6 +46,7 @@ func makeShape(producerRegion []byte, g Geometry) shape {
 		maxRecord: g.MaxRecord(),
 		partSlots: max(64, uint64(g.Slots)/8),
 		hotSlots:  hotSlots(g),
+		mpsc:      g.MPSC,
 		slotShift: g.slotShift(),
 		lapShift:  g.lapShift(),
 	}

@@ -29,6 +29,8 @@ type sleeper struct {
 	spin      func(look func() bool) bool
 	stopped   func() error
 	timeout   func() time.Duration
+	longest   time.Duration // of a sleep, because somebody may die without ringing; 0 = no limit
+	parking   bool          // the next look is the last before a sleep, or the first after it
 
 	watched <-chan struct{} // Done of the context that interrupts the waiter
 	unwatch func() bool     // ends that
@@ -122,8 +124,10 @@ func (s *sleeper) spinOnce() bool {
 // without starting over: the doorbell's value must be older than the announcement, and the announcement older than the
 // look, or a wake-up is lost.
 func (s *sleeper) park(ctx context.Context) (found bool, err error) {
-	s.watch(ctx)
+	s.watchContext(ctx)
 	s.share()
+	s.parking = true
+	defer func() { s.parking = false }()
 	d := s.waiter.Load()
 	// sync(park) publishes: the announcement. Pairs with the other side's load in ringer.publish, ringer.answer and
 	// Producer.TrySend, which follows each of its publications. Store-load, needs the full order of sync/atomic: either it sees the
@@ -155,15 +159,26 @@ func (s *sleeper) limit(ctx context.Context) time.Duration {
 	if s.timeout != nil {
 		d = s.timeout()
 	}
-	if s.interrupt == nil && ctx.Done() != nil && (d < 0 || d > boundedWait) {
-		d = boundedWait
+	if s.interrupt == nil && ctx.Done() != nil {
+		d = shorter(d, boundedWait)
+	}
+	if s.longest > 0 {
+		d = shorter(d, s.longest)
 	}
 	return d
 }
 
-// watch has the end of ctx interrupt the waiter. The registration is kept until another context comes, so that calls
+// shorter returns the lesser of two durations, of which the first means for ever if it is negative.
+func shorter(d, limit time.Duration) time.Duration {
+	if d < 0 || d > limit {
+		return limit
+	}
+	return d
+}
+
+// watchContext has the end of ctx interrupt the waiter. The registration is kept until another context comes, so that calls
 // under one context allocate once. It is told by its Done channel, since contexts need not be comparable.
-func (s *sleeper) watch(ctx context.Context) {
+func (s *sleeper) watchContext(ctx context.Context) {
 	done := ctx.Done()
 	if done == nil || s.interrupt == nil || done == s.watched {
 		return

@@ -16,18 +16,15 @@ struct end {
 	uint64_t batch; // publish once in so many messages
 };
 
-// Everything a message passes through is inlined, so that a ring's state stays in registers.
-#define HOT static inline __attribute__((always_inline))
-
-static struct end end_of(const struct side *s, const struct command *c, int ring, int producer)
+HOT struct end end_of(const struct side *s, const struct command *c, int ring, int producer, size_t size)
 {
 	struct shared *m = s->shared;
 	struct end e = {
 		.mine = producer ? &m->tail[ring] : &m->head[ring],
 		.theirs = producer ? &m->head[ring] : &m->tail[ring],
-		.slots = m->slots + (size_t)ring * s->ring_room,
-		.size = c->size,
-		.mask = c->ring / c->size - 1,
+		.slots = memory(s, ring),
+		.size = size,
+		.mask = c->ring / size - 1,
 		.batch = c->batch,
 	};
 	return e;
@@ -51,59 +48,60 @@ HOT void step(struct end *e)
 
 HOT void look(struct end *e) { e->seen = atomic_load_explicit(&e->theirs->v, memory_order_acquire); }
 
+HOT void await_space(struct end *e)
+{
+	if (e->position - e->seen <= e->mask)
+		return;
+	look(e);
+	if (e->position - e->seen > e->mask)
+		show(e);
+	while (e->position - e->seen > e->mask)
+		look(e);
+}
+
+HOT void await_message(struct end *e)
+{
+	if (e->position != e->seen)
+		return;
+	look(e);
+	if (e->position == e->seen)
+		show(e);
+	while (e->position == e->seen)
+		look(e);
+}
+
 HOT void put(struct end *e, const void *message)
 {
-	if (e->position - e->seen > e->mask) {
-		look(e);
-		if (e->position - e->seen > e->mask)
-			show(e);
-		while (e->position - e->seen > e->mask)
-			look(e);
-	}
+	await_space(e);
 	memcpy(slot(e), message, e->size);
 	step(e);
 }
 
 HOT void take(struct end *e, void *message)
 {
-	if (e->position == e->seen) {
-		look(e);
-		if (e->position == e->seen)
-			show(e);
-		while (e->position == e->seen)
-			look(e);
-	}
+	await_message(e);
 	memcpy(message, slot(e), e->size);
 	step(e);
 }
 
-static unsigned char *buffer(size_t size)
-{
-	size_t whole = (size + LINE - 1) / LINE * LINE;
-	unsigned char *b = aligned_alloc(LINE, whole);
-	if (b)
-		memset(b, 0, whole);
-	return b;
-}
-
-void roundtrip_lead(const struct side *s, const struct command *c, struct result *r)
+HOT void ask(const struct side *s, const struct command *c, struct result *r, size_t size)
 {
 	static struct histogram h;
-	struct end out = end_of(s, c, 0, 1), in = end_of(s, c, 1, 0);
-	unsigned char *message = buffer(c->size), *answer = buffer(c->size);
+	struct end out = end_of(s, c, 0, 1, size), in = end_of(s, c, 1, 0, size);
+	unsigned char *message = buffer(size), *answer = buffer(size);
 	uint64_t begin = now(), number = 0;
 
 	histogram_clear(&h);
 	for (int last = 0; !last; number++) {
 		last = now() - begin >= c->nanoseconds;
 		uint64_t v = last ? number | LAST : number;
-		fill(message, c->size, v);
+		fill(message, size, v);
 		uint64_t start = now();
 		put(&out, message);
 		show(&out);
 		take(&in, answer);
 		histogram_add(&h, now() - start);
-		if (!intact(answer, c->size, v)) {
+		if (!intact(answer, size, v)) {
 			r->error = "answer out of order or spoilt";
 			break;
 		}
@@ -115,15 +113,20 @@ void roundtrip_lead(const struct side *s, const struct command *c, struct result
 	free(answer);
 }
 
-void roundtrip_follow(const struct side *s, const struct command *c)
+void roundtrip_lead(const struct side *s, const struct command *c, struct result *r)
 {
-	struct end in = end_of(s, c, 0, 0), out = end_of(s, c, 1, 1);
-	unsigned char *message = buffer(c->size);
+	BY_SIZE(ask, c, s, c, r)
+}
+
+HOT void reply(const struct side *s, const struct command *c, size_t size)
+{
+	struct end in = end_of(s, c, 0, 0, size), out = end_of(s, c, 1, 1, size);
+	unsigned char *message = buffer(size);
 
 	for (uint64_t number = 0, v = 0; !(v & LAST); number++) {
 		take(&in, message);
 		v = number_of(message);
-		if ((v & ~LAST) != number || !intact(message, c->size, v)) {
+		if ((v & ~LAST) != number || !intact(message, size, v)) {
 			strcpy(s->shared->report.error, "message out of order or spoilt");
 			v |= LAST; // the lead sees it by the answer, which is spoilt
 			memcpy(message, &v, sizeof v);
@@ -134,77 +137,97 @@ void roundtrip_follow(const struct side *s, const struct command *c)
 	free(message);
 }
 
-// block is how many messages are timed together: 0.05 to 1 ms' worth.
-static uint64_t block(const struct command *c)
+void roundtrip_follow(const struct side *s, const struct command *c)
 {
-	uint64_t n = 300000 / (20 + c->size / 8);
-	n -= n % c->batch;
-	return n > c->batch ? n : c->batch;
+	BY_SIZE(reply, c, s, c)
 }
 
-void stream_lead(const struct side *s, const struct command *c, struct result *r)
+HOT void produce(const struct side *s, const struct command *c, size_t size)
 {
-	struct end out = end_of(s, c, 0, 1);
-	unsigned char *message = buffer(c->size);
-	uint64_t end = now() + c->nanoseconds, number = 0, n = block(c);
+	struct end out = end_of(s, c, 0, 1, size);
+	unsigned char *message = buffer(size);
+	uint64_t number = 0, n = block_size(c);
 
-	(void)r;
 	do {
 		for (uint64_t i = 0; i < n; i++) {
-			fill(message, c->size, number++);
+			fill(message, size, number++);
 			put(&out, message);
 		}
-	} while (now() < end);
-	fill(message, c->size, number | LAST);
+	} while (now() < c->deadline);
+	fill(message, size, number | LAST);
 	put(&out, message);
 	show(&out);
 	free(message);
 }
 
-enum { max_blocks = 1 << 16 };
-
-static int by_value(const void *a, const void *b)
+void stream_lead(const struct side *s, const struct command *c, struct result *r)
 {
-	double x = *(const double *)a, y = *(const double *)b;
-	return (x > y) - (x < y);
+	(void)r;
+	BY_SIZE(produce, c, s, c)
+}
+
+HOT void consume(const struct side *s, const struct command *c, size_t size)
+{
+	struct end in = end_of(s, c, 0, 0, size);
+	struct blocks blocks;
+	unsigned char *message = buffer(size);
+	uint64_t number = 0;
+
+	for (blocks_begin(&blocks, c);; blocks_count(&blocks)) {
+		take(&in, message);
+		uint64_t v = number_of(message);
+		if ((v & ~LAST) != number || !intact(message, size, v))
+			spoilt(s, number);
+		if (v & LAST)
+			break;
+		number++;
+	}
+	show(&in);
+	blocks_report(&blocks, &s->shared->report, number);
+	free(message);
 }
 
 void stream_follow(const struct side *s, const struct command *c)
 {
-	static double blocks[max_blocks];
-	struct end in = end_of(s, c, 0, 0);
-	size_t count = 0;
-	unsigned char *message = buffer(c->size);
-	uint64_t n = block(c), number = 0, v = 0, start = now();
+	BY_SIZE(consume, c, s, c)
+}
 
-	for (;;) {
+// In place: the producer writes the message where it lies in the ring, and the consumer adds it up there.
+void inplace_lead(const struct side *s, const struct command *c, struct result *r)
+{
+	struct end out = end_of(s, c, 0, 1, c->size);
+	uint64_t number = 0, n = block_size(c);
+
+	(void)r;
+	do {
 		for (uint64_t i = 0; i < n; i++) {
-			take(&in, message);
-			v = number_of(message);
-			if ((v & ~LAST) != number || !intact(message, c->size, v)) {
-				snprintf(s->shared->report.error, sizeof s->shared->report.error,
-					"message %llu out of order or spoilt", (unsigned long long)number);
-				_Exit(1);
-			}
-			if (v & LAST)
-				goto done;
-			number++;
+			await_space(&out);
+			fill(slot(&out), c->size, number++);
+			step(&out);
 		}
-		uint64_t stop = now();
-		if (count < max_blocks)
-			blocks[count++] = (double)(stop - start) / (double)n;
-		start = stop;
+	} while (now() < c->deadline);
+	await_space(&out);
+	fill(slot(&out), c->size, number | LAST);
+	step(&out);
+	show(&out);
+}
+
+void inplace_follow(const struct side *s, const struct command *c)
+{
+	struct end in = end_of(s, c, 0, 0, c->size);
+	struct blocks blocks;
+	uint64_t number = 0;
+
+	for (blocks_begin(&blocks, c);; blocks_count(&blocks)) {
+		await_message(&in);
+		uint64_t v = number_of(slot(&in));
+		if ((v & ~LAST) != number || sum(slot(&in), c->size) != expected_sum(c->size, v))
+			spoilt(s, number);
+		step(&in);
+		if (v & LAST)
+			break;
+		number++;
 	}
-done:
 	show(&in);
-	// The first block has the start in it.
-	if (count > 1) {
-		qsort(blocks + 1, count - 1, sizeof *blocks, by_value);
-		s->shared->report.p50 = blocks[1 + (count - 1) / 2];
-		s->shared->report.p99 = blocks[1 + (count - 1) * 99 / 100];
-	} else if (count == 1) {
-		s->shared->report.p50 = s->shared->report.p99 = blocks[0];
-	}
-	s->shared->report.messages = number;
-	free(message);
+	blocks_report(&blocks, &s->shared->report, number);
 }

@@ -1,7 +1,6 @@
 package mem_test
 
 import (
-	"sync/atomic"
 	"testing"
 
 	"github.com/shmwire/shmwire/internal/mem"
@@ -54,7 +53,7 @@ func TestAlignedBytes(t *testing.T) {
 
 func TestReleaseStorePublishes(t *testing.T) {
 	const rounds = 20000
-	var ready, taken atomic.Uint64
+	var ready, taken mem.Word64
 	var payload [2]uint64
 	go func() {
 		for i := uint64(1); i <= rounds; i++ {
@@ -77,7 +76,7 @@ func TestReleaseStorePublishes(t *testing.T) {
 }
 
 func TestStores(t *testing.T) {
-	var w [3]atomic.Uint64
+	var w [3]mem.Word64
 	mem.StorePlain64(&w[0], 1<<63|1)
 	mem.StoreRelease64(&w[2], 1<<62|2)
 	assert.Equal(t, []uint64{1<<63 | 1, 0, 1<<62 | 2}, []uint64{w[0].Load(), w[1].Load(), w[2].Load()})

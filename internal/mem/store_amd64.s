@@ -1,4 +1,4 @@
-//go:build !race && !purego
+//go:build !race && !purego && !shmsteps
 
 #include "textflag.h"
 

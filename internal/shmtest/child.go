@@ -6,6 +6,7 @@ import (
 	"io"
 	"os"
 	"os/exec"
+	"path/filepath"
 	"strings"
 	"testing"
 	"time"
@@ -15,8 +16,9 @@ import (
 // such as "qemu-aarch64 -L /usr/aarch64-linux-gnu".
 const runnerEnv = "SHMTEST_RUNNER"
 
-// Process is a child started by [Child] or [ChildFiles]. Its methods may be called from the test's goroutine only,
-// except PID, Kill, Signal and CutLifeline, which any goroutine may call. It is killed and reaped when the test ends.
+// Process is a child started by [Child], [ChildFiles] or [Program]. Its methods may be called from the test's goroutine
+// only, except PID, Kill, Signal and CutLifeline, which any goroutine may call. It is killed and reaped when the test
+// ends.
 type Process struct {
 	t     testing.TB
 	name  string
@@ -50,15 +52,28 @@ func Child(t testing.TB, role string, args ...string) *Process {
 // keeps its own.
 func ChildFiles(t testing.TB, files []*os.File, role string, args ...string) *Process {
 	t.Helper()
+	cmd := Command(t, args...)
+	cmd.Env = append(os.Environ(), roleEnv+"="+role)
+	cmd.ExtraFiles = files
+	return startProcess(t, role, cmd)
+}
+
+// Program executes another program as a child, without the runner of SHMTEST_RUNNER. It has to end when its standard
+// input does, which is its lifeline as that of any child.
+func Program(t testing.TB, path string, args ...string) *Process {
+	t.Helper()
+	return startProcess(t, filepath.Base(path), exec.Command(path, args...))
+}
+
+func startProcess(t testing.TB, name string, cmd *exec.Cmd) *Process {
+	t.Helper()
 	p := &Process{
-		t: t, name: role, cmd: Command(t, args...),
+		t: t, name: name, cmd: cmd,
 		lines: make(chan string, 64), quiet: make(chan struct{}), done: make(chan struct{}),
 	}
-	p.cmd.Env = append(os.Environ(), roleEnv+"="+role)
-	p.cmd.ExtraFiles = files
 	stdout, err := p.start()
 	if err != nil {
-		t.Fatalf("start child %q: %v", role, err)
+		t.Fatalf("start child %q: %v", name, err)
 	}
 	go p.readLines(stdout)
 	go func() {

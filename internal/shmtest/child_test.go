@@ -4,6 +4,7 @@ import (
 	"fmt"
 	"io"
 	"os"
+	"os/exec"
 	"runtime"
 	"strconv"
 	"strings"
@@ -22,6 +23,18 @@ func TestChildEchoes(t *testing.T) {
 		c.Send(line)
 		assert.Equal(t, line, c.Line())
 	}
+}
+
+func TestProgramIsAChildToo(t *testing.T) {
+	path, err := exec.LookPath("cat")
+	if err != nil {
+		t.Skip("no cat here:", err)
+	}
+	c := shmtest.Program(t, path, "-")
+	c.Send("meow")
+	assert.Equal(t, "meow", c.Line())
+	c.CutLifeline()
+	assert.Zero(t, c.Wait())
 }
 
 func TestChildStatus(t *testing.T) {

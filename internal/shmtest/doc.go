@@ -13,7 +13,7 @@
 // [Role] instead of the tests. A child's standard input is a pipe whose other end only its parent holds: it carries the
 // lines of [Process.Send] and is the child's lifeline. When it closes, because the parent says so or is dead, the child
 // ends at once with [OrphanStatus], whatever its role is doing. So no test can leave a process, not even one that is
-// killed.
+// killed. [Program] does the same with another program, which has to watch its standard input itself.
 //
 // # Leaks
 //

@@ -1,0 +1,7 @@
+//go:build !linux
+
+package bench_test
+
+import "runtime"
+
+func yieldProcessor() { runtime.Gosched() }
