@@ -20,7 +20,7 @@ func batchOf(n, first, longest int) [][]byte {
 }
 
 func TestBatchThatFitsArrivesInOrder(t *testing.T) {
-	everywhere(t, 8, func(t *testing.T, r *rig) {
+	bothKinds(t, 8, func(t *testing.T, r *rig) {
 		for round := range 4 * r.geo.Slots {
 			// At most 3 slots, and a padding of at most one: always half a ring.
 			msgs := [][]byte{message(1, round%r.geo.SlotBytes), nil, message(2, 3)}
@@ -62,7 +62,7 @@ func TestBatchOverTheEndHasOnePaddingAsInnerDescriptor(t *testing.T) {
 }
 
 func TestBatchWhoseFirstDescriptorIsAPadding(t *testing.T) {
-	everywhere(t, 4, func(t *testing.T, r *rig) {
+	bothKinds(t, 4, func(t *testing.T, r *rig) {
 		for r.p.Position()%uint64(r.geo.Slots) != uint64(r.geo.Slots-1) {
 			mustSend(t, r.p, nil)
 			mustReceive(t, r.c, nil)
@@ -83,7 +83,9 @@ func TestBatchLongerThanTheRingGoesOnInParts(t *testing.T) {
 		tweak tweak
 	}{{"parked", func(p, c *ring.Config) {}}, {"spinning", spinning}} {
 		t.Run(mode.name, func(t *testing.T) {
-			for _, geo := range geometries {
+			for i := range 2 * len(geometries) {
+				geo := geometries[i/2]
+				geo.MPSC = i%2 == 1
 				longest := geo.MaxRecord()
 				msgs := batchOf(5*geo.Slots, 1, longest)
 				var r *rig
@@ -113,7 +115,7 @@ func TestBatchLongerThanTheRingGoesOnInParts(t *testing.T) {
 }
 
 func TestBatchEndedWhileWaitingSaysHowMany(t *testing.T) {
-	everywhere(t, 4, func(t *testing.T, r *rig) {
+	bothKinds(t, 4, func(t *testing.T, r *rig) {
 		ctx, cancel := context.WithCancel(context.Background())
 		msgs := make([][]byte, 2*r.geo.Slots)
 		done := make(chan int, 1)

@@ -181,7 +181,7 @@ func TestShouldExchangeMessagesViaTryClaim(t *testing.T) {
 // exchangeNumbers has one goroutine send numbers and another check their order.
 func exchangeNumbers(t *testing.T, send func(p *ring.Producer, msg []byte) error) {
 	t.Helper()
-	const count = 20000
+	const count = 5000
 	for _, mode := range waitModes {
 		t.Run(mode.name, func(t *testing.T) {
 			r := newRig(t, ring.Geometry{Slots: 16, SlotBytes: 16}, mode.tweak)

@@ -3,6 +3,7 @@ package ring_test
 import (
 	"bytes"
 	"context"
+	"fmt"
 	"testing"
 
 	"github.com/shmwire/shmwire/ring"
@@ -26,7 +27,7 @@ import (
 //   - the lock and cycle tests of Chronicle Queue: there is no lock, no time-out and no file.
 
 func TestShouldWriteToEmptyBuffer(t *testing.T) {
-	everywhere(t, 2, func(t *testing.T, r *rig) {
+	bothKinds(t, 2, func(t *testing.T, r *rig) {
 		start := r.p.Position()
 		mustSend(t, r.p, []byte("hello"))
 		assert.Equal(t, start+1, r.p.Position())
@@ -37,7 +38,7 @@ func TestShouldWriteToEmptyBuffer(t *testing.T) {
 }
 
 func TestShouldReadNothingFromEmptyBuffer(t *testing.T) {
-	everywhere(t, 2, func(t *testing.T, r *rig) {
+	bothKinds(t, 2, func(t *testing.T, r *rig) {
 		mustFindNothing(t, r.c)
 		_, ok, err := r.c.TryNext()
 		require.NoError(t, err)
@@ -46,7 +47,7 @@ func TestShouldReadNothingFromEmptyBuffer(t *testing.T) {
 }
 
 func TestShouldReadTwoMessages(t *testing.T) {
-	everywhere(t, 4, func(t *testing.T, r *rig) {
+	bothKinds(t, 4, func(t *testing.T, r *rig) {
 		mustSend(t, r.p, []byte("one"))
 		mustSend(t, r.p, []byte("two"))
 		mustReceive(t, r.c, []byte("one"))
@@ -56,10 +57,10 @@ func TestShouldReadTwoMessages(t *testing.T) {
 }
 
 func TestShouldRejectWriteWhenBufferFull(t *testing.T) {
-	everywhere(t, 2, func(t *testing.T, r *rig) {
+	bothKinds(t, 2, func(t *testing.T, r *rig) {
 		start := r.p.Position()
 		n := fill(t, r.p)
-		if start+uint64(r.geo.Slots) != 1<<64-1 { // there the last slot is kept for Close
+		if r.geo.MPSC || start+uint64(r.geo.Slots) != 1<<64-1 { // there the last slot of an SPSC ring is kept for Close
 			assert.Equal(t, r.geo.Slots, n)
 		}
 		_, ok, err := r.p.TryClaim(0)
@@ -74,7 +75,7 @@ func TestShouldRejectWriteWhenBufferFull(t *testing.T) {
 }
 
 func TestShouldRejectWriteWhenInsufficientSpace(t *testing.T) {
-	everywhere(t, 4, func(t *testing.T, r *rig) {
+	bothKinds(t, 4, func(t *testing.T, r *rig) {
 		// Three messages of half the ring cannot all be there, wherever the end lies.
 		big := message(1, r.p.MaxRecord())
 		mustSend(t, r.p, big)
@@ -93,7 +94,7 @@ func TestShouldRejectWriteWhenInsufficientSpace(t *testing.T) {
 }
 
 func TestShouldAllowWritingEmptyMessagesWhenCapacityIsMinimal(t *testing.T) {
-	everywhere(t, 2, func(t *testing.T, r *rig) {
+	bothKinds(t, 2, func(t *testing.T, r *rig) {
 		for range 5 * r.geo.Slots {
 			mustSend(t, r.p, nil)
 			mustReceive(t, r.c, nil)
@@ -103,7 +104,9 @@ func TestShouldAllowWritingEmptyMessagesWhenCapacityIsMinimal(t *testing.T) {
 }
 
 func TestShouldInsertPaddingRecordPlusMessageOnBufferWrap(t *testing.T) {
-	for _, geo := range geometries {
+	for i := range 2 * len(geometries) {
+		geo := geometries[i/2]
+		geo.MPSC = i%2 == 1
 		if geo.Slots < 4 {
 			continue
 		}
@@ -173,7 +176,7 @@ func TestShouldWriteMessageAfterInsertedPaddingIsConsumedThusMakeEnoughContiguou
 }
 
 func TestShouldThrowExceptionWhenMaxMessageSizeExceeded(t *testing.T) {
-	everywhere(t, 2, func(t *testing.T, r *rig) {
+	bothKinds(t, 2, func(t *testing.T, r *rig) {
 		longest := message(0, r.p.MaxRecord())
 		tooLong := append(longest, 0)
 		_, err := r.p.TrySend(tooLong)
@@ -202,7 +205,7 @@ func requireTooLarge(t *testing.T, err error, got, limit int) {
 }
 
 func TestTryClaimReturnsOffsetAtWhichMessageBodyCanBeWritten(t *testing.T) {
-	everywhere(t, 4, func(t *testing.T, r *rig) {
+	bothKinds(t, 4, func(t *testing.T, r *rig) {
 		for i := range 4 * r.geo.Slots {
 			want := message(uint32(i), i%(r.p.MaxRecord()+1))
 			c, ok, err := r.p.TryClaim(len(want))
@@ -219,7 +222,7 @@ func TestTryClaimReturnsOffsetAtWhichMessageBodyCanBeWritten(t *testing.T) {
 }
 
 func TestShouldNotReadSingleMessagePartWayThroughWriting(t *testing.T) {
-	everywhere(t, 2, func(t *testing.T, r *rig) {
+	bothKinds(t, 2, func(t *testing.T, r *rig) {
 		c, _, err := r.p.TryClaim(3)
 		require.NoError(t, err)
 		copy(c.Bytes(), "abc")
@@ -280,20 +283,22 @@ func TestMisusePanicsWithTheValues(t *testing.T) {
 		{"old view", "position 0", func(r *rig) { v := viewed(r); v.Release(); viewed(r); v.Release() }},
 		{"zero record", "zero Record", func(*rig) { ring.Record{}.Bytes() }},
 	} {
-		t.Run(tt.name, func(t *testing.T) {
-			r := newRig(t, ring.Geometry{Slots: 8, SlotBytes: 16})
-			defer func() {
-				got := recover()
-				require.NotNil(t, got, "no panic")
-				assert.Contains(t, got, tt.want)
-			}()
-			tt.do(r)
-		})
+		for _, mpsc := range []bool{false, true} {
+			t.Run(fmt.Sprintf("%s/mpsc=%t", tt.name, mpsc), func(t *testing.T) {
+				r := newRig(t, ring.Geometry{Slots: 8, SlotBytes: 16, MPSC: mpsc})
+				defer func() {
+					got := recover()
+					require.NotNil(t, got, "no panic")
+					assert.Contains(t, got, tt.want)
+				}()
+				tt.do(r)
+			})
+		}
 	}
 }
 
 func TestNextIsAViewUntilRelease(t *testing.T) {
-	everywhere(t, 4, func(t *testing.T, r *rig) {
+	bothKinds(t, 4, func(t *testing.T, r *rig) {
 		for i := range 3 * r.geo.Slots {
 			want := message(uint32(i), i%(r.p.MaxRecord()+1))
 			mustSend(t, r.p, want)

@@ -12,7 +12,9 @@
 // consumer go on as soon as its death is proven ([Config.ProvenDead]). Whoever is merely slow is waited for.
 //
 // Messages go in by copy ([Producer.Send], [Producer.SendBatch]) or are written in place ([Producer.Claim], then
-// Commit or Abort); they come out by copy ([Consumer.Receive]) or as a view ([Consumer.Next], then Release).
+// Commit or Abort); they come out by copy ([Consumer.Receive]), as a view ([Consumer.Next], then Release), or many at a time
+// ([Consumer.Drain]; [Consumer.Read] if a handler decides message by message what is given back). [Inspect] and [Peek] look
+// at a ring from outside without touching it.
 // Methods named Try never wait; the others wait until done, until the context ends, or until Config.Stopped says so.
 // Nothing allocates once a handle has been made, except that the first sleep under a new context does.
 //

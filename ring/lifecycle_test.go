@@ -130,7 +130,7 @@ func TestCloseEndsAnOpenClaimAndView(t *testing.T) {
 }
 
 func TestClosedConsumerEndsSendersThatNeedSpace(t *testing.T) {
-	everywhere(t, 4, func(t *testing.T, r *rig) {
+	bothKinds(t, 4, func(t *testing.T, r *rig) {
 		n := fill(t, r.p)
 		r.c.Close()
 		_, err := r.p.TrySend(nil)
@@ -165,7 +165,7 @@ func TestCloseEndsASleepingReceiver(t *testing.T) {
 }
 
 func TestDrainAtMost(t *testing.T) {
-	everywhere(t, 8, func(t *testing.T, r *rig) {
+	bothKinds(t, 8, func(t *testing.T, r *rig) {
 		for i := range 6 {
 			mustSend(t, r.p, []byte{byte(i)})
 		}

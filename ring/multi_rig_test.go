@@ -1,6 +1,7 @@
 package ring_test
 
 import (
+	"bytes"
 	"context"
 	"fmt"
 	"io"
@@ -205,7 +206,7 @@ func (r *crowd) mustReceive(want []byte) {
 	got, ok, err := r.look()
 	require.NoError(r.t, err)
 	require.True(r.t, ok, "no record at position %d", r.c.Position())
-	require.Equal(r.t, want, got)
+	require.True(r.t, bytes.Equal(want, got), "got %d bytes %.20q, want %d bytes %.20q", len(got), got, len(want), want)
 }
 
 func (r *crowd) mustFindNothing() {

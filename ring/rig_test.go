@@ -141,7 +141,7 @@ func (r *rig) word(region []byte, offset int) *mem.Word64 { return mem.Uint64At(
 
 // descriptor returns the descriptor of position at.
 func (r *rig) descriptor(at uint64) *mem.Word64 {
-	return mem.Uint64At(r.prod, ring.ProducerDescriptorsOffset+8*int(at%uint64(r.geo.Slots)))
+	return mem.Uint64At(r.prod, r.geo.DescriptorsOffset()+8*int(at%uint64(r.geo.Slots)))
 }
 
 // slots returns how many slots n bytes take, counted as slowly as it can be said.
@@ -236,12 +236,25 @@ func starts(geo ring.Geometry) []uint64 {
 // everywhere runs f as a subtest on every geometry with at least so many slots, from every start.
 func everywhere(t *testing.T, slots int, f func(t *testing.T, r *rig)) {
 	t.Helper()
+	everywhereOn(t, "", false, slots, f)
+}
+
+// bothKinds runs f as everywhere does, on SPSC rings and on MPSC rings with one producer, of which the same is claimed.
+func bothKinds(t *testing.T, slots int, f func(t *testing.T, r *rig)) {
+	t.Helper()
+	everywhereOn(t, "spsc/", false, slots, f)
+	everywhereOn(t, "mpsc/", true, slots, f)
+}
+
+func everywhereOn(t *testing.T, prefix string, mpsc bool, slots int, f func(t *testing.T, r *rig)) {
+	t.Helper()
 	for _, geo := range geometries {
+		geo.MPSC = mpsc
 		for _, start := range starts(geo) {
 			if geo.Slots < slots {
 				continue
 			}
-			t.Run(fmt.Sprintf("slots=%d/bytes=%d/start=%#x", geo.Slots, geo.SlotBytes, start), func(t *testing.T) {
+			t.Run(fmt.Sprintf("%sslots=%d/bytes=%d/start=%#x", prefix, geo.Slots, geo.SlotBytes, start), func(t *testing.T) {
 				f(t, newRig(t, geo, startAt(start)))
 			})
 		}

@@ -49,9 +49,14 @@ func (c *Consumer) Stalled() (s Stall, ok bool) {
 	if c.watch == nil || c.watch.stall.Slots == 0 || c.watch.stall.Position != c.pos || c.ahead != 0 {
 		return Stall{}, false // it may have ended since
 	}
-	s = c.watch.stall
-	s.Age = time.Since(c.watch.since)
-	return s, true
+	return c.watch.stalledNow(), true
+}
+
+// stalledNow returns the stall that was found last, as old as it is now.
+func (w *watch) stalledNow() Stall {
+	s := w.stall
+	s.Age = time.Since(w.since)
+	return s
 }
 
 // findShared goes on where find has found no record: in an MPSC ring somebody may have claimed and died.
@@ -167,8 +172,7 @@ func (c *Consumer) stalled(h hole) {
 		return
 	}
 	w.told = c.parked
-	s, _ := c.Stalled()
-	w.onStall(s)
+	w.onStall(w.stalledNow())
 }
 
 func (c *Consumer) noStall() {

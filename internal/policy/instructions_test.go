@@ -92,6 +92,20 @@ func TestStoresAreTheInstructionsPromised(t *testing.T) {
 	}
 }
 
+// The methods of package sync/atomic are single instructions, but only in packages that import it themselves: elsewhere,
+// where a word has its type by another name, the compiler makes a call of each access, which doubles what a message costs.
+func TestSharedWordsAreNotReachedByCalls(t *testing.T) {
+	for _, pkg := range []string{".", "./ring", "./sem", "./shmseg", "./fallback"} {
+		archive := filepath.Join(t.TempDir(), "package.a")
+		goCommand(t, "amd64", "build", "-o", archive, pkg)
+		code := disassemble(t, archive, "shmwire/shmwire")
+		require.NotEmpty(t, code, pkg)
+		for _, i := range code {
+			assert.NotContains(t, i.text, "sync/atomic.(*Uint", pkg)
+		}
+	}
+}
+
 // inlined returns the instructions that come from a file.
 func inlined(list []instruction, file string) (found []instruction) {
 	for _, i := range list {
