@@ -11,8 +11,8 @@ import (
 	"github.com/shmwire/shmwire/ring"
 )
 
-// sender sends messages in every way, as a task.
-type sender struct {
+// stepSender sends messages in every way, as a task.
+type stepSender struct {
 	t    *task
 	p    *ring.Producer
 	post *postOffice
@@ -51,7 +51,7 @@ func (s *sched) way(allowed int) int {
 }
 
 // sendAll sends until nothing is left or the consumer has closed.
-func (s *sender) sendAll(allowed int) {
+func (s *stepSender) sendAll(allowed int) {
 	for *s.left > 0 {
 		if err := s.send(s.t.s.way(allowed)); err != nil {
 			if !errors.Is(err, io.ErrClosedPipe) {
@@ -67,7 +67,7 @@ func (s *sender) sendAll(allowed int) {
 }
 
 // leave closes, now and then with a claim open.
-func (s *sender) leave() {
+func (s *stepSender) leave() {
 	if s.t.s.rng.IntN(4) == 0 {
 		if c, ok, _ := s.p.TryClaim(s.size()); ok {
 			s.fill(c.Bytes(), abortedLetter(len(c.Bytes())))
@@ -80,12 +80,12 @@ func (s *sender) leave() {
 }
 
 // arrived reports whether all that was sent has been taken, or never will be.
-func (s *sender) arrived() bool { return s.post.quit || s.book.taken+s.post.mayLose >= s.book.done }
+func (s *stepSender) arrived() bool { return s.post.quit || s.book.taken+s.post.mayLose >= s.book.done }
 
-func (s *sender) size() int { return letterHeader + s.t.s.rng.IntN(s.max-letterHeader+1) }
+func (s *stepSender) size() int { return letterHeader + s.t.s.rng.IntN(s.max-letterHeader+1) }
 
 // next begins a message.
-func (s *sender) next() []byte {
+func (s *stepSender) next() []byte {
 	s.want = s.size()
 	msg := letter(s.book.id, s.book.begun, s.want)
 	s.book.begun++
@@ -94,12 +94,12 @@ func (s *sender) next() []byte {
 }
 
 // unsent takes back the last n messages begun, which the ring has refused.
-func (s *sender) unsent(n int) {
+func (s *stepSender) unsent(n int) {
 	s.book.begun -= n
 	*s.left += n
 }
 
-func (s *sender) send(way int) (err error) {
+func (s *stepSender) send(way int) (err error) {
 	ctx := context.Background()
 	switch way {
 	case wayTry:
@@ -119,7 +119,7 @@ func (s *sender) send(way int) (err error) {
 	return nil
 }
 
-func (s *sender) trySend() error {
+func (s *stepSender) trySend() error {
 	ok, err := s.p.TrySend(s.next())
 	if ok {
 		s.book.done++
@@ -132,7 +132,7 @@ func (s *sender) trySend() error {
 	return err
 }
 
-func (s *sender) sendBatch(ctx context.Context) error {
+func (s *stepSender) sendBatch(ctx context.Context) error {
 	msgs := make([][]byte, 1+s.t.s.rng.IntN(min(5, *s.left)))
 	longest := 0
 	for i := range msgs {
@@ -146,7 +146,7 @@ func (s *sender) sendBatch(ctx context.Context) error {
 	return err
 }
 
-func (s *sender) claim(ctx context.Context) error {
+func (s *stepSender) claim(ctx context.Context) error {
 	msg := s.next()
 	c, err := s.p.Claim(ctx, len(msg))
 	if err != nil {
@@ -160,14 +160,14 @@ func (s *sender) claim(ctx context.Context) error {
 }
 
 // fill writes a message in two parts, with a step between them.
-func (s *sender) fill(b, msg []byte) {
+func (s *stepSender) fill(b, msg []byte) {
 	half := s.t.s.rng.IntN(len(msg) + 1)
 	copy(b[:half], msg[:half])
 	s.t.step()
 	copy(b[half:], msg[half:])
 }
 
-func (s *sender) abort() error {
+func (s *stepSender) abort() error {
 	n := s.size()
 	c, ok, err := s.p.TryClaim(n)
 	if !ok {
@@ -181,8 +181,8 @@ func (s *sender) abort() error {
 	return nil
 }
 
-// receiver takes messages in every way, as a task.
-type receiver struct {
+// stepReceiver takes messages in every way, as a task.
+type stepReceiver struct {
 	t     *task
 	c     *ring.Consumer
 	post  *postOffice
@@ -193,7 +193,7 @@ type receiver struct {
 }
 
 // receiveAll takes messages until the end, or until it has had enough. It reports whether the end has come.
-func (r *receiver) receiveAll(allowed int) (end bool) {
+func (r *stepReceiver) receiveAll(allowed int) (end bool) {
 	for r.most != 0 {
 		alive := r.post.alive()
 		r.lives = len(r.post.ledgers)
@@ -214,7 +214,7 @@ func (r *receiver) receiveAll(allowed int) (end bool) {
 	return false
 }
 
-func (r *receiver) receive(way int) (err error) {
+func (r *stepReceiver) receive(way int) (err error) {
 	var msg []byte
 	ok := true
 	r.blind = true
@@ -237,7 +237,7 @@ func (r *receiver) receive(way int) (err error) {
 	return err
 }
 
-func (r *receiver) took(msg []byte, end uint64) error {
+func (r *stepReceiver) took(msg []byte, end uint64) error {
 	if r.most > 0 {
 		r.most--
 	}
@@ -250,7 +250,7 @@ func (r *receiver) took(msg []byte, end uint64) error {
 }
 
 // look takes messages where they lie.
-func (r *receiver) look(way int) (err error) {
+func (r *stepReceiver) look(way int) (err error) {
 	ctx, limit := context.Background(), 1+r.t.s.rng.IntN(4)
 	if r.most > 0 {
 		limit = min(limit, r.most)
@@ -270,7 +270,7 @@ func (r *receiver) look(way int) (err error) {
 }
 
 // view looks at one record.
-func (r *receiver) view(ctx context.Context) error {
+func (r *stepReceiver) view(ctx context.Context) error {
 	v, err := r.c.Next(ctx)
 	if err != nil {
 		return err
@@ -283,7 +283,7 @@ func (r *receiver) view(ctx context.Context) error {
 }
 
 // inspect takes a message where it lies, in two parts with a step between them.
-func (r *receiver) inspect(b []byte) error {
+func (r *stepReceiver) inspect(b []byte) error {
 	half := r.t.s.rng.IntN(len(b) + 1)
 	msg := append([]byte(nil), b[:half]...)
 	r.t.step()
@@ -292,7 +292,7 @@ func (r *receiver) inspect(b []byte) error {
 }
 
 // accept is a handler of Drain.
-func (r *receiver) accept(msg []byte) error {
+func (r *stepReceiver) accept(msg []byte) error {
 	if r.t.s.rng.IntN(8) == 0 {
 		return errRefused
 	}
@@ -300,7 +300,7 @@ func (r *receiver) accept(msg []byte) error {
 }
 
 // decide is a handler of Read.
-func (r *receiver) decide(msg []byte) ring.Action {
+func (r *stepReceiver) decide(msg []byte) ring.Action {
 	action := ring.Action(r.t.s.rng.IntN(4))
 	if action != ring.Rewind {
 		if err := r.inspect(msg); err != nil {
@@ -314,6 +314,11 @@ const (
 	producerSide = iota
 	consumerSide
 )
+
+// stepStarts are positions where something overflows soon: 32 bits, the 36 bits of a lap, the sign, 64 bits.
+func stepStarts(geo ring.Geometry) []uint64 {
+	return []uint64{0, 1<<32 - 3, uint64(geo.Slots)<<36 - 3, 1<<63 - 3, 1<<64 - 3, 1<<64 - 2, 1<<64 - 1}
+}
 
 // wiring returns how one side sleeps, wakes and spins; parks says which sides ever sleep.
 func (l *lab) wiring(t *task, side int, parks [2]bool) (cfg ring.Config) {

@@ -118,10 +118,3 @@ func TestScheduleLitmus(t *testing.T) {
 		})
 	}
 }
-
-func oneIf(yes bool) int {
-	if yes {
-		return 1
-	}
-	return 0
-}

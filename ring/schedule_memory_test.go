@@ -222,3 +222,10 @@ func (t *task) mayOvertake(i int) bool {
 	}
 	return true
 }
+
+func oneIf(yes bool) int {
+	if yes {
+		return 1
+	}
+	return 0
+}

@@ -38,7 +38,7 @@ func newMany(l *lab, geometries []ring.Geometry) *many {
 	rng := l.s.rng
 	m := &many{lab: l, geo: geometries[rng.IntN(len(geometries))], numbers: 1 + rng.IntN(3)}
 	m.ways = allWaysOut
-	all := starts(m.geo)
+	all := stepStarts(m.geo)
 	m.start = all[rng.IntN(len(all))]
 	l.s.seesDeaths = true
 	m.prod.quiet = unprotectedShared
@@ -155,7 +155,7 @@ func (m *many) produce(left *int) func(t *task) {
 			m.senders--
 			return
 		}
-		out := &sender{t: t, p: p, post: &m.post, book: m.post.open(), left: left, max: m.geo.MaxRecord()}
+		out := &stepSender{t: t, p: p, post: &m.post, book: m.post.open(), left: left, max: m.geo.MaxRecord()}
 		t.hasWork = func(excused bool) string {
 			if excused {
 				return ""
@@ -192,7 +192,7 @@ func (m *many) consume(t *task) {
 		return
 	}
 	m.c = c
-	in := &receiver{t: t, c: c, post: &m.post, slots: func(n int) uint64 { return slotsOf(m.geo, n) }, most: -1}
+	in := &stepReceiver{t: t, c: c, post: &m.post, slots: func(n int) uint64 { return slotsOf(m.geo, n) }, most: -1}
 	if m.closing {
 		in.most = m.s.rng.IntN(8)
 	}

@@ -35,7 +35,7 @@ var stepGeometries = []ring.Geometry{
 func newSingle(l *lab) *single {
 	rng := l.s.rng
 	g := &single{lab: l, geo: stepGeometries[rng.IntN(len(stepGeometries))], messages: 3 + rng.IntN(10)}
-	all := starts(g.geo)
+	all := stepStarts(g.geo)
 	g.start = all[rng.IntN(len(all))]
 	g.post.oneByOne = true
 	g.prod.reset(g.geo.ProducerBytes(), g.geo.DescriptorsOffset())
@@ -63,7 +63,7 @@ func (g *single) produce(t *task) {
 		return
 	}
 	g.p = p
-	out := &sender{t: t, p: p, post: &g.post, book: g.post.open(), left: &g.messages, max: g.geo.MaxRecord()}
+	out := &stepSender{t: t, p: p, post: &g.post, book: g.post.open(), left: &g.messages, max: g.geo.MaxRecord()}
 	t.hasWork = func(bool) string { return g.spaceFor(out.want) }
 	if buried := t.onGone; buried != nil {
 		t.onGone = func() { out.book.over = true; buried() }
@@ -97,7 +97,7 @@ func (g *single) consume(t *task) {
 		return
 	}
 	g.c = c
-	in := &receiver{t: t, c: c, post: &g.post, slots: func(n int) uint64 { return slotsOf(g.geo, n) }, most: -1}
+	in := &stepReceiver{t: t, c: c, post: &g.post, slots: func(n int) uint64 { return slotsOf(g.geo, n) }, most: -1}
 	if g.closing {
 		in.most = g.s.rng.IntN(g.messages + 1)
 	}
