@@ -306,68 +306,71 @@ func (m *many) finish() error {
 	return nil
 }
 
+// sharedScenarios are who takes part in schedules of an MPSC ring, and who of them dies.
+var sharedScenarios = []struct {
+	name  string
+	share float64
+	geos  []ring.Geometry
+	setUp func(m *many)
+}{
+	{"one producer", 0.02, sharedGeometries, func(m *many) {
+		m.startProducer("P1", 6)
+		m.s.start("C", m.cons, m.consume)
+	}},
+	{"two producers", 0.06, sharedGeometries, func(m *many) {
+		m.startProducer("P1", 5)
+		m.startProducer("P2", 5)
+		m.s.start("C", m.cons, m.consume)
+	}},
+	{"three producers", 0.05, sharedGeometries, func(m *many) {
+		m.startProducer("P1", 4)
+		m.startProducer("P2", 4)
+		m.startProducer("P3", 4)
+		m.s.start("C", m.cons, m.consume)
+	}},
+	{"three producers wait for space", 0.04, sharedGeometries[:2], func(m *many) {
+		m.parks = [2]bool{true, true}
+		m.ways = wayWait
+		m.startProducer("P1", 4)
+		m.startProducer("P2", 4)
+		m.startProducer("P3", 4)
+		m.s.start("C", m.cons, m.consume)
+	}},
+	{"producers are killed", 0.15, sharedGeometries, func(m *many) {
+		m.lives = 1 + m.s.rng.IntN(4)
+		m.startProducer("P1", 4)
+		m.startProducer("P2", 4)
+		if m.s.rng.IntN(2) == 0 {
+			m.startProducer("P3", 4)
+		}
+		m.lives = min(m.lives, 3)
+		m.s.start("C", m.cons, m.consume)
+	}},
+	{"the consumer is killed", 0.08, sharedGeometries, func(m *many) {
+		m.startProducer("P1", 5)
+		m.startProducer("P2", 5)
+		m.lives = 1 + m.s.rng.IntN(3)
+		m.startConsumer()
+	}},
+	{"anybody is killed", 0.13, sharedGeometries, func(m *many) {
+		m.lives = 2 + m.s.rng.IntN(4)
+		m.startProducer("P1", 4)
+		m.startConsumer()
+		m.startProducer("P2", 4)
+		m.startProducer("P3", 2)
+	}},
+	{"the consumer closes", 0.02, sharedGeometries, func(m *many) {
+		m.closing = true
+		m.lives = m.s.rng.IntN(3)
+		m.startProducer("P1", 4)
+		m.startConsumer()
+		m.startProducer("P2", 4)
+	}},
+}
+
 func TestScheduleMPSC(t *testing.T) {
 	most := sharedGeometries[len(sharedGeometries)-1]
-	for _, tt := range []struct {
-		name  string
-		share float64
-		geos  []ring.Geometry
-		setUp func(m *many)
-	}{
-		{"one producer", 0.02, sharedGeometries, func(m *many) {
-			m.startProducer("P1", 6)
-			m.s.start("C", m.cons, m.consume)
-		}},
-		{"two producers", 0.06, sharedGeometries, func(m *many) {
-			m.startProducer("P1", 5)
-			m.startProducer("P2", 5)
-			m.s.start("C", m.cons, m.consume)
-		}},
-		{"three producers", 0.05, sharedGeometries, func(m *many) {
-			m.startProducer("P1", 4)
-			m.startProducer("P2", 4)
-			m.startProducer("P3", 4)
-			m.s.start("C", m.cons, m.consume)
-		}},
-		{"three producers wait for space", 0.04, sharedGeometries[:2], func(m *many) {
-			m.parks = [2]bool{true, true}
-			m.ways = wayWait
-			m.startProducer("P1", 4)
-			m.startProducer("P2", 4)
-			m.startProducer("P3", 4)
-			m.s.start("C", m.cons, m.consume)
-		}},
-		{"producers are killed", 0.15, sharedGeometries, func(m *many) {
-			m.lives = 1 + m.s.rng.IntN(4)
-			m.startProducer("P1", 4)
-			m.startProducer("P2", 4)
-			if m.s.rng.IntN(2) == 0 {
-				m.startProducer("P3", 4)
-			}
-			m.lives = min(m.lives, 3)
-			m.s.start("C", m.cons, m.consume)
-		}},
-		{"the consumer is killed", 0.08, sharedGeometries, func(m *many) {
-			m.startProducer("P1", 5)
-			m.startProducer("P2", 5)
-			m.lives = 1 + m.s.rng.IntN(3)
-			m.startConsumer()
-		}},
-		{"anybody is killed", 0.13, sharedGeometries, func(m *many) {
-			m.lives = 2 + m.s.rng.IntN(4)
-			m.startProducer("P1", 4)
-			m.startConsumer()
-			m.startProducer("P2", 4)
-			m.startProducer("P3", 2)
-		}},
-		{"the consumer closes", 0.02, sharedGeometries, func(m *many) {
-			m.closing = true
-			m.lives = m.s.rng.IntN(3)
-			m.startProducer("P1", 4)
-			m.startConsumer()
-			m.startProducer("P2", 4)
-		}},
-	} {
+	for _, tt := range sharedScenarios {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			l := newLab(t, most.ProducerBytes(), most.ConsumerBytes())
