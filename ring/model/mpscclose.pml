@@ -4,10 +4,10 @@
  * -DFILLED: the ring starts full, left by an owner that has closed.
  * Sleeping is one flag per sleeper, which whoever rings clears; park.pml and psleep.pml show that it may be.
  *
- * End of stream: nothing is claimed beyond the consumer position; every owner word up to the highest number is read, at
- * least one was used and all are closed or proven dead; THEN the claim word is looked at once more, so that what was
- * committed is delivered first; then the words are read again and must not have changed, so that there was one moment,
- * that look, when nobody was open and nothing was left. (Owner words only grow.)
+ * End of stream (I16): nothing is claimed beyond the consumer position; the owner words up to the highest number are
+ * read, and at least one was used and all are closed or proven dead; they are read again and have not changed, nor has
+ * the highest number; THEN the claim word is looked at once more and still says that nothing is claimed. Words only
+ * grow, so there was one moment, between the two rounds, when nobody was open and nothing was left.
  *
  * Mutants: NOLOOK (no second look at the claim word), ONESCAN (the owner words are not read again: a producer that joins
  * under a number already passed before the last one closes is overlooked), HIGHESTONCE (nor the highest number),
@@ -128,12 +128,12 @@ close:
 	   RING;
 #endif
 	   STEP(gen[p] = gen[p] | 1; live--);
+	   hold[p] = false;
 #ifndef RINGFIRST
 #ifndef CLOSESILENT
 	   RING;
 #endif
 #endif
-	   hold[p] = false;
 died:
 	   atomic { k = 0; open = false; announced = false; pparked[p] = false; RESET }
 	:: else -> break
@@ -215,19 +215,18 @@ atend:
 #ifndef NOOWNER
 	if :: !seen -> goto nothing :: else fi;
 #endif
-#ifdef NOLOOK
-	moment = (END == hh && live == 0 && used);
-#else
-	atomic { if :: END != hh -> goto look :: else -> moment = (live == 0 && used) fi }
-#endif
+	moment = (live == 0 && used && END == hh);
 #ifndef ONESCAN
+	if :: hi > 0 && gen[0] != g0 -> goto look :: else fi;
+	if :: hi > 1 && gen[1] != g1 -> goto look :: else fi;
 #ifndef HIGHESTONCE
 	if :: highest != hi -> goto look :: else fi;
 #endif
-	if :: hi > 0 && gen[0] != g0 -> goto look :: else fi;
-	if :: hi > 1 && gen[1] != g1 -> goto look :: else fi;
 #endif
-	assert(moment);                                /* one moment when nobody was open and nothing was left */
+#ifndef NOLOOK
+	if :: END != hh -> goto look :: else fi;
+#endif
+	assert(moment);                                /* there was one when nobody was open and nothing was left */
 	atomic { parked = false; announced = false; hi = 0; g0 = 0; g1 = 0; seen = false; moment = false }
 	head = hh; RINGALL;
 	if
