@@ -19,6 +19,7 @@ import (
 
 // The consumer stands at position 13 of 8 slots of 16 bytes: index 5, lap 1, three slots left, records up to 64 bytes.
 func TestMultiConsumerRefusesBadWords(t *testing.T) {
+	shmtest.Watchdog(t, watch)
 	const at = 13
 	geo := ring.Geometry{Slots: 8, SlotBytes: 16}
 	busy := func(owner, slots uint64) uint64 { return desc(geo, at, owner<<18|slots, 1) }
