@@ -58,6 +58,55 @@ func TestCPeer(t *testing.T) {
 	}
 }
 
+// A C producer is killed, and one in Go takes over where it stopped.
+func TestKilledCPeerIsReplaced(t *testing.T) {
+	program := buildCPeer(t)
+	for _, start := range []uint64{0, 12345} {
+		t.Run(fmt.Sprint("from position ", start), func(t *testing.T) {
+			shmtest.Watchdog(t, 2*time.Minute)
+			g := ring.Geometry{Slots: 64, SlotBytes: 16}
+			c := newCPeer(t, program, exchange{geometry: g, start: start, records: 1 << 30, longest: 100, parks: true})
+			c.receiveUntilKilled(5000)
+			// Both ends belong to this goroutine from here on, so neither sleeps.
+			cfg := ring.Config{Geometry: g, Resume: true, PeerNeverParks: true}
+			p, err := ring.NewProducer(c.theirs.Region(0), c.mine.Region(1), cfg)
+			require.NoError(t, err)
+			s, buf := stream{fromGo, c.longest}, []byte{}
+			for i := range uint64(1000) {
+				require.NoError(t, p.Send(bg, s.append(nil, i)))
+				buf, err = c.in.Receive(bg, buf)
+				require.NoError(t, err)
+				require.NoError(t, s.check(buf, nil, i))
+			}
+			p.Close()
+			_, err = c.in.Receive(bg, buf)
+			assert.Equal(t, io.EOF, err)
+		})
+	}
+}
+
+// receiveUntilKilled kills the C program after so many records and receives what it has committed besides.
+func (c *cpeer) receiveUntilKilled(records uint64) {
+	c.t.Helper()
+	s, buf := stream{fromC, c.longest}, []byte{}
+	for i := uint64(0); ; i++ {
+		if i == records {
+			c.child.Kill()
+		}
+		ok, err := true, error(nil)
+		if i < records {
+			buf, err = c.in.Receive(bg, buf)
+		} else {
+			buf, ok, err = c.in.TryReceive(buf)
+		}
+		require.NoError(c.t, err)
+		if !ok {
+			return
+		}
+		require.NoError(c.t, s.check(buf, nil, i))
+	}
+}
+
 // exchange is what Go and C are to do.
 type exchange struct {
 	name     string
@@ -94,7 +143,8 @@ type cpeer struct {
 	t          *testing.T
 	out        *ring.Producer
 	in         *ring.Consumer
-	mine, its  *shmseg.Segment
+	mine, its  *shmseg.Segment // as we may map them
+	theirs     *shmseg.Segment // as the C program maps its own
 	child      *shmtest.Process
 	stop       chan struct{} // closed when the test is over
 	interrupts []func()
@@ -109,7 +159,7 @@ func newCPeer(t *testing.T, program string, e exchange) *cpeer {
 	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
 	c := &cpeer{exchange: e, t: t, stop: make(chan struct{})}
 	c.mine = c.segment(dir, "go")
-	c.segment(dir, "c")
+	c.theirs = c.segment(dir, "c")
 	c.its, err = shmseg.OpenNamed("c", shmseg.OpenOptions{Dir: dir, ReadOnly: true})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, c.its.Detach()) })

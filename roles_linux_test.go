@@ -12,5 +12,6 @@ const wished = shmwire.SharedMemory
 func systemRoles() map[string]shmtest.Role {
 	return map[string]shmtest.Role{
 		"stranger": strangerRole, "named producer": namedProducerRole, "scribble": scribbleRole,
+		"ring producer": ringProducerRole,
 	}
 }

@@ -163,9 +163,9 @@ func (t *theatre) engage() {
 		case t.ref == nil:
 		case name == "pingpong":
 			t.contenders = append(t.contenders, contender{name, func(d time.Duration) (sample, error) {
-				return t.ref.run(name, 64, 1024, 1, d)
+				return t.ref.run(name, 64, 1024, 1, d, false)
 			}})
-		case name == "cbatch" || name == "ccasbatch":
+		case name == "cbatch" || name == "ccasbatch" || name == "cfixed":
 			t.contenders = append(t.contenders, contender{name, t.inC(name, t.row.batch)})
 		default:
 			t.contenders = append(t.contenders, contender{name, t.inC(name, 1)})
@@ -191,15 +191,10 @@ func (t *theatre) keeperFor(wait string) *keeper {
 
 // inC returns the slices of one of the C reference's rings.
 func (t *theatre) inC(name string, batch int) func(d time.Duration) (sample, error) {
-	command := map[string]string{
-		"cbatch": "stream", "cslot": "slottrip", "cinplace": "inplace", "ccas": "mpsc", "ccasbatch": "mpsc",
-	}[name]
-	if name == "cring" && t.row.stream {
-		command = "stream"
-	} else if name == "cring" {
-		command = "roundtrip"
+	command := t.row.command(name)
+	return func(d time.Duration) (sample, error) {
+		return t.ref.run(command, t.row.size, t.row.ring(), batch, d, name == "cfixed")
 	}
-	return func(d time.Duration) (sample, error) { return t.ref.run(command, t.row.size, t.row.ring(), batch, d) }
 }
 
 // measure runs the slices, the benchmark's timer being stopped.

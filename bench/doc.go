@@ -62,7 +62,10 @@
 //     that ring with the row's batch. x-cinplace: than that ring without copies. x-cslot, of round trips: than a C ring
 //     whose slots say by a word of their own that they are ready, the quicker of the two nearly everywhere; the better C
 //     ring is the one with the smaller ratio. x-ccas: than a C ring of such slots whose producers, as many as the row's,
-//     claim them one by one by compare-and-swap; x-ccasbatch: than the same claiming the row's batch at once.
+//     claim them one by one by compare-and-swap; x-ccasbatch: than the same claiming the row's batch at once. x-cfixed:
+//     than the C ring with the row's batch (of round trips, that of x-cslot; with many producers, that of x-ccasbatch)
+//     compiled for messages of this size alone, which at 8 and 64 bytes is another matter: no call copies or compares.
+//     Ours and the other C rings learn each message's length at run time.
 //     x-pingpong: the C ping-pong of two cache lines, which bounds every round trip, divided by ours: 1 would be the limit
 //     (rows that spin, or may). All are ratios of medians within one pair of slices, and the median over the pairs; -min
 //     and -max beside them are the extremes. Above 1 is faster.

@@ -87,6 +87,9 @@ func TestBaselines(t *testing.T) {
 		"may spin":      {row{transport: "shm", wait: waitAdaptive, placement: placeAwake}, []string{"unix", "pingpong"}},
 		"parked":        {row{transport: "shm", wait: waitFutex, placement: placeIdle}, []string{"unix"}},
 		"Unix itself":   {row{transport: "unix", wait: waitBlock, placement: placeIdle}, nil},
+		"short":         {row{stream: true, transport: "shm", wait: waitFutex, batch: 16, size: 8}, []string{"unix", "cring", "cbatch", "cfixed"}},
+		"short answers": {row{transport: "shm", wait: waitSpin, placement: placeAwake, size: 64}, []string{"unix", "pingpong", "cring", "cslot", "cfixed"}},
+		"short, many":   {row{stream: true, transport: "shm-mpsc", producers: 2, batch: 1, size: 64}, []string{"ccas", "cfixed"}},
 		"one of many":   {row{stream: true, transport: "shm-mpsc", producers: 1, batch: 1}, []string{"unix", "cring", "ccas"}},
 		"many":          {row{stream: true, transport: "shm-mpsc", producers: 2, batch: 1}, []string{"ccas"}},
 		"many, batches": {row{stream: true, transport: "shm-mpsc", producers: 4, batch: 16}, []string{"ccas", "ccasbatch"}},
@@ -329,10 +332,10 @@ PASS
 	assert.Equal(t, `- kernel: 6.1
 - goos: linux
 
-| row | p50-ns | p99-ns | msgs/s | allocs-both/op | probe-ns | x-unix | x-pingpong | x-cring | x-cslot | x-cbatch | x-cinplace | x-ccas | x-ccasbatch |
-|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
-| Stream/transport=shm/wait=spin/batch=1/size=64 | 10.5 | 20 |  | 0 |  |  |  | 1.5 (1.25 to 1.75) |  |  |  |  |  |
-| Stream/transport=shm-mpsc/wait=spin/producers=2/batch=16/size=64 | 21 |  |  |  |  |  |  |  |  |  |  | 3 (2 to 4) | 1 (1 to 1) |
-| RoundTrip/transport=unix/wait=block/placement=idle/size=64 * | 40000 |  | 100000 |  |  |  |  |  |  |  |  |  |  |
+| row | p50-ns | p99-ns | msgs/s | allocs-both/op | probe-ns | x-unix | x-pingpong | x-cring | x-cslot | x-cbatch | x-cinplace | x-ccas | x-ccasbatch | x-cfixed |
+|---|---|---|---|---|---|---|---|---|---|---|---|---|---|---|
+| Stream/transport=shm/wait=spin/batch=1/size=64 | 10.5 | 20 |  | 0 |  |  |  | 1.5 (1.25 to 1.75) |  |  |  |  |  |  |
+| Stream/transport=shm-mpsc/wait=spin/producers=2/batch=16/size=64 | 21 |  |  |  |  |  |  |  |  |  |  | 3 (2 to 4) | 1 (1 to 1) |  |
+| RoundTrip/transport=unix/wait=block/placement=idle/size=64 * | 40000 |  | 100000 |  |  |  |  |  |  |  |  |  |  |  |
 `, string(out))
 }

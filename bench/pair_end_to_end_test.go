@@ -184,20 +184,23 @@ func TestReference(t *testing.T) {
 			for _, command := range []string{"roundtrip", "slottrip", "stream", "inplace", "mpsc"} {
 				for _, batch := range []int{1, 4} { // a ring of the longer messages takes four
 					for _, size := range []int{8, 64, 1024, 65536} {
-						s, err := ref.run(command, size, 4*65536, batch, time.Millisecond)
-						require.NoError(t, err)
-						assert.Positive(t, s.messages)
-						assert.Positive(t, s.p50)
+						for _, fixed := range []bool{false, fixedSize(size)} {
+							s, err := ref.run(command, size, 4*65536, batch, time.Millisecond, fixed)
+							require.NoError(t, err)
+							assert.Positive(t, s.messages)
+						}
 					}
 				}
 			}
 			for _, impossible := range []struct{ size, ring, batch int }{{60, 4096, 1}, {64, 1 << 20, 1}, {64, 4096, 0}, {4096, 4096, 1}} {
-				_, err = ref.run("stream", impossible.size, impossible.ring, impossible.batch, time.Millisecond)
+				_, err = ref.run("stream", impossible.size, impossible.ring, impossible.batch, time.Millisecond, false)
 				assert.ErrorContains(t, err, "impossible command")
 			}
-			_, err = ref.run("mpsc", 65536, 4*65536, 16, time.Millisecond)
+			_, err = ref.run("mpsc", 65536, 4*65536, 16, time.Millisecond, false)
 			assert.ErrorContains(t, err, "impossible command", "a batch longer than the ring")
-			_, err = ref.run("fly", 64, 4096, 1, time.Millisecond)
+			_, err = ref.run("stream", 1024, 4096, 1, time.Millisecond, true)
+			assert.ErrorContains(t, err, "impossible command", "a size for which nothing was compiled")
+			_, err = ref.run("fly", 64, 4096, 1, time.Millisecond, false)
 			assert.ErrorContains(t, err, "impossible command")
 		})
 	}

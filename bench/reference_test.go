@@ -101,9 +101,13 @@ func startReference(tb testing.TB, program string, cpus cpuPair, ringBytes, prod
 	return &reference{in, bufio.NewReader(out)}, nil
 }
 
-// run has the reference do one slice.
-func (r *reference) run(command string, size, ring, batch int, d time.Duration) (sample, error) {
-	if _, err := fmt.Fprintln(r.in, command, size, ring, batch, d.Nanoseconds()); err != nil {
+// run has the reference do one slice, with code compiled for that size if fixed says so.
+func (r *reference) run(command string, size, ring, batch int, d time.Duration, fixed bool) (sample, error) {
+	option := ""
+	if fixed {
+		option = "fixed"
+	}
+	if _, err := fmt.Fprintln(r.in, command, size, ring, batch, d.Nanoseconds(), option); err != nil {
 		return sample{}, fmt.Errorf("order the C reference: %w", err)
 	}
 	line, err := r.out.ReadString('\n')
@@ -127,6 +131,6 @@ func parseReference(line string) (s sample, err error) {
 
 // probe measures where the two processors stand to each other at the moment: the median of a ping-pong, in ns.
 func (r *reference) probe(d time.Duration) (float64, error) {
-	s, err := r.run("pingpong", 64, 1024, 1, d)
+	s, err := r.run("pingpong", 64, 1024, 1, d, false)
 	return s.p50, err
 }

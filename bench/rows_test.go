@@ -182,6 +182,17 @@ func (r row) spec() spec {
 
 // comparedWith are the baselines of a row.
 func (r row) comparedWith() (names []string) {
+	names = r.comparedWithAnySize()
+	if fixedSize(r.size) && !r.inPlace && (r.transport == "shm" || r.transport == "shm-mpsc") && (r.stream || r.wait == waitSpin) {
+		names = append(names, "cfixed")
+	}
+	return names
+}
+
+// fixedSize reports whether the C reference has code compiled for messages of that size.
+func fixedSize(size int) bool { return size == 8 || size == 64 }
+
+func (r row) comparedWithAnySize() (names []string) {
 	if r.transport != "unix" && r.producers <= 1 {
 		names = append(names, "unix")
 	}
@@ -204,6 +215,21 @@ func (r row) comparedWith() (names []string) {
 		}
 	}
 	return names
+}
+
+// command is what the C reference calls one of the row's baselines.
+func (r row) command(baseline string) string {
+	switch {
+	case baseline == "cinplace":
+		return "inplace"
+	case baseline == "ccas" || baseline == "ccasbatch" || baseline == "cfixed" && r.producers > 0:
+		return "mpsc"
+	case r.stream:
+		return "stream"
+	case baseline == "cslot" || baseline == "cfixed":
+		return "slottrip"
+	}
+	return "roundtrip"
 }
 
 // comparedWithMany are the baselines of many producers. Those that have one themselves say nothing beside several.

@@ -9,7 +9,7 @@ function span(name) {
 	if (!((name) in m)) return ""
 	return short(m[name]) " (" short(m[name "-min"]) " to " short(m[name "-max"]) ")"
 }
-BEGIN { ratios = split("x-unix x-pingpong x-cring x-cslot x-cbatch x-cinplace x-ccas x-ccasbatch", ratio) }
+BEGIN { ratios = split("x-unix x-pingpong x-cring x-cslot x-cbatch x-cinplace x-ccas x-ccasbatch x-cfixed", ratio) }
 /^[a-z][a-z-]*: / { head = head "- " $0 "\n"; next }
 /^Benchmark/ && NF > 3 {
 	split("", m)

@@ -42,6 +42,15 @@ func TestNothingAllocatesPerMessage(t *testing.T) {
 				v.Bytes()
 				v.Release()
 			})
+			allocs(t, "Drain and Read", func() {
+				_, err := r.p.SendBatch(ctx, batch)
+				fail(t, err)
+				sum := 0
+				_, err = r.c.Drain(ctx, 2, func(msg []byte) error { sum += len(msg); return nil })
+				fail(t, err)
+				_, err = r.c.Read(ctx, 2, func(msg []byte) ring.Action { sum += len(msg); return ring.Commit })
+				fail(t, err)
+			})
 			allocs(t, "Try calls that fail", func() {
 				_, _, err := r.c.TryReceive(buf)
 				fail(t, err)

@@ -11,7 +11,20 @@ import (
 	"github.com/stretchr/testify/require"
 )
 
-// These tests have the names of Agrona's ring buffer tests where the same thing can be asked of this ring.
+// These tests, and those of conformance_*_test.go and drain_test.go and read_test.go, have the names of Agrona's and Aeron's
+// ring buffer tests (and of the Disruptor's sequencer tests) where the same thing can be asked of a ring with one producer.
+// What cannot be asked:
+//
+//   - ...MessageTypeIdIsInvalid: a message has no type, and shouldProvideCorrelationIds: a ring counts nothing but slots.
+//   - commitPublishesMessageByInvertingTheLengthValue, shouldPutMessageAtTheEndOf...AfterReadUnblocksZeroingOfTheNextHeader:
+//     there is no length before the payload and nothing is zeroed; TestCommitPublishesTheMessage and
+//     TestShouldPutMessageAtTheEndOfTheBufferWithoutPadding ask what is behind them.
+//   - abortMarksUnusedSpaceAsPadding: with one producer an abort leaves no trace, see TestClaimAndAbortTouchNoWordOfTheProtocol.
+//   - shouldNotUnblockBecauseNotOtherProducersToRaceWith, the other ...Unblock... tests and the unblockers' tests: there is no
+//     unblock. With one producer nobody else is held up by an open claim; a successor drops it, see restart_test.go.
+//   - the broadcast tests: a message has one consumer.
+//   - shouldHandleLotsOfThreads, tryClaimReturns...AfterPadding, ...CapacityHead and Tail: for rings with many producers.
+//   - the lock and cycle tests of Chronicle Queue: there is no lock, no time-out and no file.
 
 func TestShouldWriteToEmptyBuffer(t *testing.T) {
 	bothKinds(t, 2, func(t *testing.T, r *rig) {
@@ -80,7 +93,7 @@ func TestShouldRejectWriteWhenInsufficientSpace(t *testing.T) {
 	})
 }
 
-func TestShouldAllowWritingEmptyMessages(t *testing.T) {
+func TestShouldAllowWritingEmptyMessagesWhenCapacityIsMinimal(t *testing.T) {
 	bothKinds(t, 2, func(t *testing.T, r *rig) {
 		for range 5 * r.geo.Slots {
 			mustSend(t, r.p, nil)
@@ -191,7 +204,7 @@ func requireTooLarge(t *testing.T, err error, got, limit int) {
 	require.Equal(t, ring.TooLargeError{Got: got, Max: limit}, *e)
 }
 
-func TestTryClaimReturnsBytesAtWhichMessageBodyCanBeWritten(t *testing.T) {
+func TestTryClaimReturnsOffsetAtWhichMessageBodyCanBeWritten(t *testing.T) {
 	bothKinds(t, 4, func(t *testing.T, r *rig) {
 		for i := range 4 * r.geo.Slots {
 			want := message(uint32(i), i%(r.p.MaxRecord()+1))

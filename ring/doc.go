@@ -12,7 +12,9 @@
 // consumer go on as soon as its death is proven ([Config.ProvenDead]). Whoever is merely slow is waited for.
 //
 // Messages go in by copy ([Producer.Send], [Producer.SendBatch]) or are written in place ([Producer.Claim], then
-// Commit or Abort); they come out by copy ([Consumer.Receive]) or as a view ([Consumer.Next], then Release).
+// Commit or Abort); they come out by copy ([Consumer.Receive]), as a view ([Consumer.Next], then Release), or many at a time
+// ([Consumer.Drain]; [Consumer.Read] if a handler decides message by message what is given back). [Inspect] and [Peek] look
+// at a ring from outside without touching it.
 // Methods named Try never wait; the others wait until done, until the context ends, or until Config.Stopped says so.
 // Nothing allocates once a handle has been made, except that the first sleep under a new context does.
 //
@@ -99,8 +101,9 @@
 //
 //   - Attach. Fill in the own region's header, the magic last, which only inspectors read. The consumer stores the start
 //     in its position word, before a producer whose start is not 0 looks. Parks and doorbell words go on from what they
-//     hold; sleeping and statistics words may stay 0. Load the other end's parks and remember them less 1 as answered, and
-//     ring once: the other end may have gone to sleep before.
+//     hold; sleeping words may stay 0, and statistics too, but for one: a producer stores its position in the word at 696 at
+//     least once a lap, which whoever takes over, and inspectors, compare with the consumer's position. Load the other
+//     end's parks and remember them less 1 as answered, and ring once: the other end may have gone to sleep before.
 //   - Send. A message takes max(1, ⌈length / S⌉) slots in a row, its bytes beginning where the first of them does; what is
 //     left of the last is not looked at. If fewer slots are left before the end of the ring, they are padding, and the
 //     record begins at index 0. The producer may pad also where a record would fit, if a record follows. There is space if

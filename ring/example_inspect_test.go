@@ -73,3 +73,24 @@ func ExampleInspect_manyProducers() {
 	// owner 2 is process 4712
 	// 1 record waits for owner 1 to finish 2 slots at position 0
 }
+
+// What waits, without taking it.
+func ExamplePeek() {
+	geo := ring.Geometry{Slots: 8, SlotBytes: 64}
+	producer, consumer := ring.HeapRegion(geo.ProducerBytes()), ring.HeapRegion(geo.ConsumerBytes())
+	p, err := ring.NewProducer(producer, consumer, ring.Config{Geometry: geo, PeerNeverParks: true})
+	if err != nil {
+		panic(err)
+	}
+	exampleSend(p, "one", "a longer message")
+	waiting, err := ring.Peek(producer, consumer, geo, 10, 8)
+	if err != nil {
+		panic(err)
+	}
+	for _, w := range waiting {
+		fmt.Printf("at %d: %d bytes, %q\n", w.Position, w.Length, w.Message)
+	}
+	// Output:
+	// at 0: 3 bytes, "one"
+	// at 1: 16 bytes, "a longer"
+}

@@ -234,23 +234,33 @@ type walked struct {
 // shared must fit.
 func (in *inspector) walk(from uint64, p *Side) walked {
 	w := walked{to: from, trouble: in.plausible(from, p)}
-	for n := uint64(in.g.Slots); w.trouble == nil && w.to-from < n; {
-		d := in.word(w.to).Load()
-		if !counts(d, w.to, in.walker.lapShift) {
-			return w
-		}
-		slots, trouble := in.check(w.to, d, n-(w.to-from))
-		if trouble != nil {
-			w.trouble = trouble
-			return w
-		}
-		if d&stateMask == stateCommitted {
+	if w.trouble == nil {
+		w.to, w.trouble = in.each(from, func(_, d uint64) bool {
 			w.records++
 			w.bytes += d >> xShift & xMask
-		}
-		w.to += slots
+			return true
+		})
 	}
 	return w
+}
+
+// each calls f with the position and the descriptor of every record from position from on, for at most a ring and while f
+// returns true. It returns the position where it stopped, and why if that is something impossible.
+func (in *inspector) each(from uint64, f func(at, d uint64) bool) (to uint64, trouble *CorruptError) {
+	for to, n := from, uint64(in.g.Slots); ; {
+		if to-from >= n {
+			return to, nil
+		}
+		d := in.word(to).Load()
+		if !counts(d, to, in.walker.lapShift) {
+			return to, nil
+		}
+		slots, trouble := in.check(to, d, n-(to-from))
+		if trouble != nil || d&stateMask == stateCommitted && !f(to, d) {
+			return to, trouble
+		}
+		to += slots
+	}
 }
 
 func (in *inspector) word(at uint64) *mem.Word64 { return &in.walker.descs[at&in.walker.mask] }
@@ -286,10 +296,20 @@ func (in *inspector) plausible(consumer uint64, p *Side) *CorruptError {
 	if p == nil || p.Stats.Position == 0 { // nothing shared yet
 		return nil
 	}
-	shared, n := p.Stats.Position, uint64(in.g.Slots)
-	if shared-consumer <= n || consumer-shared <= 2*n {
+	if in.near(p.Stats.Position, consumer) {
 		return nil
 	}
+	return in.implausible(p.Stats.Position, consumer)
+}
+
+// near reports whether the consumer can be at a position if the producer last said that it is at shared.
+func (in *inspector) near(shared, consumer uint64) bool {
+	n := uint64(in.g.Slots)
+	return shared-consumer <= n || consumer-shared <= 2*n
+}
+
+func (in *inspector) implausible(shared, consumer uint64) *CorruptError {
+	n := uint64(in.g.Slots)
 	return &CorruptError{
 		Region: "consumer", Field: "position", Position: consumer, Got: consumer,
 		Want: fmt.Sprintf("%d to %d, since the producer has been at %d", shared-n, shared+2*n, shared),

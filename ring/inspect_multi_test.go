@@ -4,13 +4,11 @@ import (
 	"bytes"
 	"context"
 	"errors"
-	"fmt"
 	"slices"
 	"sync"
 	"testing"
 
 	"github.com/shmwire/shmwire/internal/mem"
-	"github.com/shmwire/shmwire/internal/shmtest"
 	"github.com/shmwire/shmwire/ring"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -23,12 +21,12 @@ func (r *crowd) inspect() ring.Snapshot {
 	return s
 }
 
-// ownerWord returns the word of an owner; fields counts the words behind it.
-func (r *crowd) ownerWord(owner, fields int) *mem.Word64 {
-	return mem.Uint64At(r.prod, ring.ProducerOwnersOffset+owner*ring.OwnerBytes+8*fields)
+// sharedPosition returns the word of how far an owner last said it was.
+func (r *crowd) sharedPosition(owner int) *mem.Word64 {
+	return mem.Uint64At(r.prod, ring.ProducerOwnersOffset+owner*ring.OwnerBytes+24+7*8)
 }
 
-func mustClaim(t testing.TB, p *ring.Producer, n int) ring.Claim {
+func claimBy(t testing.TB, p *ring.Producer, n int) ring.Claim {
 	t.Helper()
 	c, ok, err := p.TryClaim(n)
 	require.NoError(t, err)
@@ -46,141 +44,6 @@ func TestReadHeaderOfManyProducers(t *testing.T) {
 		require.NoError(t, err)
 		assert.True(t, h.MPSC)
 		assert.Equal(t, ring.RegionHeader{Kind: kind, Geometry: r.geo, Start: 13}, h)
-	}
-}
-
-// sentRecord is a record that some producer has claimed space for, as a model of the ring sees it.
-type sentRecord struct {
-	owner, length int
-	state         int // openRecord, wholeRecord or goneRecord
-	claim         ring.Claim
-}
-
-const (
-	openRecord = iota
-	wholeRecord
-	goneRecord // aborted
-)
-
-// queue is the model: all records in the order of their claims, from the first that has not been taken.
-type queue struct {
-	r       *crowd
-	records []*sentRecord
-}
-
-func (q *queue) open(p *ring.Producer) *sentRecord {
-	for _, rec := range q.records {
-		if rec.owner == p.Owner() && rec.state == openRecord {
-			return rec
-		}
-	}
-	return nil
-}
-
-// send lets p do something: end its open claim, or else make one or send.
-func (q *queue) send(t *testing.T, p *ring.Producer, n, choice int) {
-	t.Helper()
-	if rec := q.open(p); rec != nil {
-		if choice%2 == 0 {
-			rec.claim.Commit()
-			rec.state = wholeRecord
-		} else {
-			rec.claim.Abort()
-			rec.state = goneRecord
-		}
-		return
-	}
-	rec := &sentRecord{owner: p.Owner(), length: n, state: wholeRecord}
-	var ok bool
-	var err error
-	if choice == 0 {
-		rec.state = openRecord
-		rec.claim, ok, err = p.TryClaim(n)
-	} else {
-		ok, err = p.TrySend(make([]byte, n))
-	}
-	require.NoError(t, err)
-	if ok {
-		q.records = append(q.records, rec)
-	}
-}
-
-// receive takes a record, which the model must have whole behind nothing but aborted ones.
-func (q *queue) receive(t *testing.T) {
-	t.Helper()
-	msg, ok, err := q.r.c.TryReceive(nil)
-	require.NoError(t, err)
-	q.drop()
-	if !ok {
-		require.False(t, len(q.records) > 0 && q.records[0].state == wholeRecord)
-		return
-	}
-	require.NotEmpty(t, q.records)
-	require.Equal(t, wholeRecord, q.records[0].state)
-	require.Len(t, msg, q.records[0].length)
-	q.records = q.records[1:]
-}
-
-// drop forgets aborted records at the front.
-func (q *queue) drop() {
-	for len(q.records) > 0 && q.records[0].state == goneRecord {
-		q.records = q.records[1:]
-	}
-}
-
-// check compares what an inspector sees with the model.
-func (q *queue) check(t *testing.T) {
-	t.Helper()
-	published := q.r.word(q.r.cons, ring.ConsumerPositionOffset).Load()
-	s := q.r.inspect()
-	require.Nil(t, s.Trouble)
-	require.True(t, s.Settled)
-	require.Equal(t, published, s.Consumer.Position)
-	require.Equal(t, s.Producer.Position-published, s.Slots)
-	var records, size uint64
-	unfinished := []ring.UnfinishedClaim{}
-	for _, rec := range q.records {
-		switch rec.state {
-		case wholeRecord:
-			records++
-			size += uint64(rec.length)
-		case openRecord:
-			slots := max(1, (rec.length+q.r.geo.SlotBytes-1)/q.r.geo.SlotBytes)
-			unfinished = append(unfinished, ring.UnfinishedClaim{Owner: rec.owner, Slots: slots})
-		}
-	}
-	require.Len(t, s.Unfinished, len(unfinished))
-	for i, u := range s.Unfinished {
-		last := u.Position+uint64(u.Slots) == s.Producer.Position
-		require.True(t, last || u.Described, "only the last claim can be without a descriptor")
-		u.Position, u.Described = 0, false
-		require.Equal(t, unfinished[i], u)
-	}
-	// The consumer publishes lazily: until it does, records that it has taken still count as waiting.
-	if published == q.r.c.Position() {
-		require.Equal(t, []uint64{records, size}, []uint64{s.Records, s.Bytes})
-	}
-}
-
-// What an inspector finds is what the handles know, after every step and wherever on the ring they are.
-func TestInspectAgreesWithManyProducers(t *testing.T) {
-	for _, geo := range geometries {
-		for _, start := range starts(geo) {
-			t.Run(fmt.Sprintf("slots=%d/bytes=%d/start=%#x", geo.Slots, geo.SlotBytes, start), func(t *testing.T) {
-				r := newCrowd(t, geo, startAt(start))
-				q := &queue{r: r}
-				producers := []*ring.Producer{r.join(), r.join(), r.join()}
-				rng := shmtest.Rand(t)
-				for range 300 {
-					if rng.IntN(3) == 0 {
-						q.receive(t)
-					} else {
-						q.send(t, producers[rng.IntN(3)], rng.IntN(geo.MaxRecord()+1), rng.IntN(4))
-					}
-					q.check(t)
-				}
-			})
-		}
 	}
 }
 
@@ -238,9 +101,9 @@ func TestInspectSeesUnfinishedClaims(t *testing.T) {
 	r := newCrowd(t, ring.Geometry{Slots: 16, SlotBytes: 16}, startAt(100))
 	a, b, c := r.join(), r.join(), r.join()
 	mustSend(t, c, []byte("first"))
-	slow := mustClaim(t, a, 40)
+	slow := claimBy(t, a, 40)
 	assert.Equal(t, []ring.UnfinishedClaim{{Owner: 1, Position: 101, Slots: 3}}, r.inspect().Unfinished)
-	mustClaim(t, b, 20)
+	claimBy(t, b, 20)
 	assert.Equal(t, []ring.UnfinishedClaim{
 		{Owner: 1, Position: 101, Slots: 3, Described: true},
 		{Owner: 2, Position: 104, Slots: 2},
@@ -296,7 +159,6 @@ func TestInspectOneRegionOfManyProducers(t *testing.T) {
 // The ring of the troubles below has 8 slots; both positions are 13 at first, index 5, and owner 1 has claimed and sent.
 func TestInspectFindsTroubleWithManyProducers(t *testing.T) {
 	const highestAt, claimAt = ring.ProducerClosedOffset, ring.ProducerClaimOffset
-	claim := func(start, slots, owner uint64) uint64 { return start<<26 | slots<<8 | owner }
 	for _, tt := range []struct {
 		name          string
 		spoil         func(r *crowd)
@@ -304,17 +166,17 @@ func TestInspectFindsTroubleWithManyProducers(t *testing.T) {
 	}{
 		{"nothing described", func(r *crowd) { r.descriptor(13).Store(0) }, "producer", "claim word"},
 		{"described beyond the last claim", func(r *crowd) { r.descriptor(16).Store(desc(r.geo, 16, 1, 2)) }, "producer", "claim word"},
-		{"claim beyond a ring", func(r *crowd) { r.word(r.prod, claimAt).Store(claim(24, 1, 1)) }, "producer", "claim word"},
-		{"claim behind", func(r *crowd) { r.word(r.prod, claimAt).Store(claim(9, 1, 1)) }, "producer", "claim word"},
-		{"claim over the end", func(r *crowd) { r.word(r.prod, claimAt).Store(claim(14, 3, 1)) }, "producer", "claim word"},
-		{"claim of nobody", func(r *crowd) { r.word(r.prod, claimAt).Store(claim(15, 1, 0)) }, "producer", "claim word"},
+		{"claim beyond a ring", func(r *crowd) { r.word(r.prod, claimAt).Store(claimWord(24, 1, 1)) }, "producer", "claim word"},
+		{"claim behind", func(r *crowd) { r.word(r.prod, claimAt).Store(claimWord(9, 1, 1)) }, "producer", "claim word"},
+		{"claim over the end", func(r *crowd) { r.word(r.prod, claimAt).Store(claimWord(14, 3, 1)) }, "producer", "claim word"},
+		{"claim of nobody", func(r *crowd) { r.word(r.prod, claimAt).Store(claimWord(15, 1, 0)) }, "producer", "claim word"},
 		{"claim of somebody unknown", func(r *crowd) {
 			r.descriptor(15).Store(0)
-			r.word(r.prod, claimAt).Store(claim(15, 1, 9))
+			r.word(r.prod, claimAt).Store(claimWord(15, 1, 9))
 		}, "producer", "owner"},
 		{"claim of somebody who has left", func(r *crowd) {
 			r.descriptor(15).Store(0)
-			r.ownerWord(1, 0).Add(1)
+			r.owner(1).Add(1)
 		}, "producer", "owner"},
 		{"two claims of one owner", func(r *crowd) {
 			r.descriptor(14).Store(desc(r.geo, 14, 1<<18|1, 1))
@@ -331,16 +193,16 @@ func TestInspectFindsTroubleWithManyProducers(t *testing.T) {
 		{"record too long", func(r *crowd) { r.descriptor(14).Store(desc(r.geo, 14, 65, 2)) }, "producer", "record length"},
 		{"record over the last claim", func(r *crowd) { r.descriptor(14).Store(desc(r.geo, 14, 17, 2)) }, "producer", "slots"},
 		{"record longer than its claim", func(r *crowd) {
-			r.word(r.prod, claimAt).Store(claim(14, 1, 1))
+			r.word(r.prod, claimAt).Store(claimWord(14, 1, 1))
 			r.descriptor(14).Store(desc(r.geo, 14, 17, 2))
 		}, "producer", "slots"},
-		{"owner beyond the highest", func(r *crowd) { r.ownerWord(3, 0).Store(2) }, "producer", "highest owner"},
+		{"owner beyond the highest", func(r *crowd) { r.owner(3).Store(2) }, "producer", "highest owner"},
 		{"no such owner", func(r *crowd) { r.word(r.prod, highestAt).Store(256) }, "producer", "highest owner"},
-		{"owner ahead of the ring", func(r *crowd) { r.ownerWord(1, 3+7).Store(17) }, "consumer", "position"},
+		{"owner ahead of the ring", func(r *crowd) { r.sharedPosition(1).Store(17) }, "consumer", "position"},
 		{"consumer behind", func(r *crowd) { r.word(r.cons, ring.ConsumerPositionOffset).Store(7) }, "producer", "claim word"},
 		{"consumer ahead", func(r *crowd) { r.word(r.cons, ring.ConsumerPositionOffset).Store(17) }, "producer", "claim word"},
 		{"consumer 2^38 behind", func(r *crowd) {
-			r.ownerWord(1, 3+7).Store(16)
+			r.sharedPosition(1).Store(16)
 			r.word(r.cons, ring.ConsumerPositionOffset).Add(^uint64(1<<38 - 1))
 		}, "consumer", "position"},
 	} {
@@ -373,7 +235,7 @@ func TestInspectOfManyProducersWritesNothing(t *testing.T) {
 		mustSend(t, a, make([]byte, i))
 		mustSend(t, b, make([]byte, i))
 	}
-	mustClaim(t, a, 100)
+	claimBy(t, a, 100)
 	prod, cons := slices.Clone(r.prod), slices.Clone(r.cons)
 	assert.Len(t, r.inspect().Unfinished, 1)
 	assert.True(t, bytes.Equal(prod, r.prod))

@@ -59,7 +59,7 @@ const (
 	ProducerSleepingOffset = 264 // u32, how many sleep now; for inspectors only
 	ProducerDoorbellOffset = 384 // u32, the word that the producer rings: data has come
 	ProducerClosedOffset   = 512 // u64, SPSC: 0 = open, else final position + 1; MPSC: the highest owner number used so far
-	ProducerStatsOffset    = 640 // SPSC: 32 u64 words, see [Stats]
+	ProducerStatsOffset    = 640 // SPSC: 32 u64 words, in the order of the fields of [Stats]
 	ProducerOwnersOffset   = 896 // MPSC only: Owners+1 entries of OwnerBytes; entry 0 is unused
 
 	ConsumerPositionOffset = 128 // u64, everything before it has been given back
@@ -67,7 +67,7 @@ const (
 	ConsumerSleepingOffset = 264 // u32, whether it sleeps now; for inspectors only
 	ConsumerDoorbellOffset = 384 // u32, the word that the consumer rings: space has come
 	ConsumerClosedOffset   = 512 // u64, 0 = reading, anything else = no longer reading
-	ConsumerStatsOffset    = 640 // 32 u64 words, see [Stats]
+	ConsumerStatsOffset    = 640 // 32 u64 words, in the order of the fields of [Stats]
 
 	Owners     = 255 // owner numbers of an MPSC ring are 1…Owners
 	OwnerBytes = 128 // generation and closed bit, pid, start time, stats

@@ -15,7 +15,8 @@ import (
 // machine drives both sides of a ring from one goroutine, beside a plain queue of what was sent.
 type machine struct {
 	*rig
-	queue   [][]byte // committed, not yet taken
+	queue   []item // committed, not yet taken
+	taken   []item // but not known to be given back: a new consumer gets them again
 	sent    uint32
 	claim   *ring.Claim
 	claimed []byte
@@ -25,7 +26,22 @@ type machine struct {
 	lastPublished uint64
 }
 
+// item is a message and the position behind its record.
+type item struct {
+	msg []byte
+	end uint64
+}
+
 var errWouldBlock = errors.New("would block")
+
+// committed notes messages that were sent from position at on.
+func (m *machine) committed(at uint64, msgs ...[]byte) {
+	h := history{rig: m.rig}
+	h.add(at, msgs...)
+	for i, msg := range msgs {
+		m.queue = append(m.queue, item{msg, h.ends[i]})
+	}
+}
 
 func (m *machine) message(t *rapid.T) []byte {
 	m.sent++
@@ -55,11 +71,11 @@ func (m *machine) TrySend(t *rapid.T) {
 	}
 	msg := m.message(t)
 	m.only(t, m.cons, func() {
-		mayFail := m.mayFail(len(msg))
+		mayFail, at := m.mayFail(len(msg)), m.p.Position()
 		ok, err := m.p.TrySend(msg)
 		require.NoError(t, err)
 		if ok {
-			m.queue = append(m.queue, msg)
+			m.committed(at, msg)
 		} else {
 			require.True(t, mayFail, "no space for %d bytes", len(msg))
 		}
@@ -75,6 +91,7 @@ func (m *machine) SendBatch(t *rapid.T) {
 		msgs[i] = m.message(t)
 	}
 	m.only(t, m.cons, func() {
+		at := m.p.Position()
 		n, err := m.p.SendBatch(context.Background(), msgs)
 		if n < len(msgs) {
 			require.ErrorIs(t, err, errWouldBlock)
@@ -82,7 +99,7 @@ func (m *machine) SendBatch(t *rapid.T) {
 		} else {
 			require.NoError(t, err)
 		}
-		m.queue = append(m.queue, msgs[:n]...)
+		m.committed(at, msgs[:n]...)
 	})
 }
 
@@ -111,8 +128,9 @@ func (m *machine) EndClaim(t *rapid.T) {
 	}
 	m.only(t, m.cons, func() {
 		if rapid.Bool().Draw(t, "commit") {
+			at := m.p.Position()
 			m.claim.Commit()
-			m.queue = append(m.queue, m.claimed)
+			m.committed(at, m.claimed)
 		} else {
 			m.claim.Abort()
 		}
@@ -131,9 +149,15 @@ func (m *machine) took(t *rapid.T, msg []byte, ok bool, err error) {
 	default:
 		require.NoError(t, err)
 		require.True(t, ok, "%d records are not there", len(m.queue))
-		require.True(t, bytes.Equal(m.queue[0], msg), "another record")
-		m.queue = m.queue[1:]
+		m.takes(t, msg)
 	}
+}
+
+// takes compares a message that was taken with the queue.
+func (m *machine) takes(t *rapid.T, msg []byte) {
+	require.NotEmpty(t, m.queue, "a record that nobody sent")
+	require.True(t, bytes.Equal(m.queue[0].msg, msg), "another record")
+	m.taken, m.queue = append(m.taken, m.queue[0]), m.queue[1:]
 }
 
 func (m *machine) TryReceive(t *rapid.T) {
@@ -146,7 +170,7 @@ func (m *machine) TryReceive(t *rapid.T) {
 	})
 }
 
-func (m *machine) Drain(t *rapid.T) {
+func (m *machine) TakeAll(t *rapid.T) {
 	if m.view != nil {
 		t.Skip()
 	}
@@ -194,6 +218,9 @@ func (m *machine) Check(t *rapid.T) {
 	require.LessOrEqual(t, c-published, uint64(m.geo.Slots), "published beyond the consumer's own position")
 	require.Less(t, published-m.lastPublished, uint64(1)<<62, "the published position went back")
 	m.lastPublished = published
+	for len(m.taken) > 0 && int64(published-m.taken[0].end) >= 0 {
+		m.taken = m.taken[1:]
+	}
 	require.NoError(t, m.p.Err())
 	require.NoError(t, m.c.Err())
 }
@@ -216,8 +243,14 @@ func TestRingIsAQueue(t *testing.T) {
 			"TryReceive": m.TryReceive,
 			"TryNext":    m.TryNext,
 			"Release":    m.Release,
-			"Drain":      m.Drain,
+			"TakeAll":    m.TakeAll,
 			"Close":      m.Close,
+			"TryDrain":   m.TryDrain,
+			"TryRead":    m.TryRead,
+			"Peek":       m.Peek,
+
+			"RestartProducer": m.RestartProducer,
+			"RestartConsumer": m.RestartConsumer,
 		})
 	})
 }

@@ -28,8 +28,8 @@ const (
 	isDead
 )
 
-// sender is one of the producers of a manyMachine, which dies and comes again.
-type sender struct {
+// modelled is one of the producers of a manyMachine, which dies and comes again.
+type modelled struct {
 	p     *ring.Producer
 	claim *ring.Claim
 	of    *claimed
@@ -39,7 +39,7 @@ type sender struct {
 // was claimed.
 type manyMachine struct {
 	*crowd
-	senders   [3]*sender
+	senders   [3]*modelled
 	queue     []*claimed // not yet passed by the consumer
 	end       uint64     // of the last claim
 	sent      uint32
@@ -87,7 +87,7 @@ func (m *manyMachine) claims(by int, state claimState, msgs ...[]byte) *claimed 
 }
 
 // idle draws a producer without an open claim.
-func (m *manyMachine) idle(t *rapid.T) *sender {
+func (m *manyMachine) idle(t *rapid.T) *modelled {
 	s := m.senders[rapid.IntRange(0, len(m.senders)-1).Draw(t, "producer")]
 	if s.p == nil || s.claim != nil {
 		t.Skip()
@@ -221,7 +221,7 @@ func (m *manyMachine) Leave(t *rapid.T) {
 		}
 		m.kill(s.p)
 	}
-	*s = sender{}
+	*s = modelled{}
 }
 
 func (m *manyMachine) dieInBatch(t *rapid.T, owner int) {
@@ -351,7 +351,7 @@ func TestMultiRingIsAQueuePerClaim(t *testing.T) {
 		geo := rapid.SampledFrom(geometries).Draw(rt, "geometry")
 		start := rapid.SampledFrom(manyStarts(geo)).Draw(rt, "start")
 		mode := rapid.SampledFrom(waitModes).Draw(rt, "mode")
-		m := &manyMachine{senders: [3]*sender{{}, {}, {}}, end: start, last: start}
+		m := &manyMachine{senders: [3]*modelled{{}, {}, {}}, end: start, last: start}
 		m.crowd = newCrowd(t, geo, mode.tweak, startAt(start))
 		m.pc.Stopped = func() error { return errWouldBlock }
 		rt.Repeat(map[string]func(*rapid.T){

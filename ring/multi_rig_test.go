@@ -33,7 +33,7 @@ type crowd struct {
 
 // gong is a doorbell that wakes all who wait for it, as the producers of a ring do for space.
 type gong struct {
-	word  *atomic.Uint32
+	word  *mem.Word32
 	mu    sync.Mutex
 	rung  chan struct{} // closed by the next ring
 	waits atomic.Int64

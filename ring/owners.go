@@ -157,6 +157,9 @@ func (n *numbers) take(owner int, word uint64) (*seat, error) {
 	}
 	n.raise(uint64(owner))
 	entry := ownerEntry(owner)
+	if n.cfg.Hold != nil {
+		n.introduce(entry) // first: who dies in between is not to be taken for its predecessor
+	}
 	next := word&^ownerClosed + ownerNextStep
 	w := mem.Uint64At(n.region, entry+ownerWord)
 	// sync(owner) publishes: nothing but that the number is taken, before any claim is made under it. Pairs with try and
@@ -165,9 +168,16 @@ func (n *numbers) take(owner int, word uint64) (*seat, error) {
 		release()
 		return nil, nil
 	}
+	if n.cfg.Hold == nil {
+		n.introduce(entry)
+	}
+	return &seat{owner: uint64(owner), word: w, left: next | ownerClosed, claim: n.claim, release: release}, nil
+}
+
+// introduce tells inspectors whose number it is.
+func (n *numbers) introduce(entry int) {
 	mem.Uint64At(n.region, entry+ownerPID).Store(n.cfg.PID)
 	mem.Uint64At(n.region, entry+ownerStart).Store(n.cfg.StartTime)
-	return &seat{owner: uint64(owner), word: w, left: next | ownerClosed, claim: n.claim, release: release}, nil
 }
 
 // raise notes that owner numbers up to owner are in use, so that the consumer need not look at all of them.

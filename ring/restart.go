@@ -77,15 +77,20 @@ func (p *Producer) moveTo(at place) {
 	p.rewindAt = p.pos + p.hotSlots
 }
 
-// reachable compares the consumer's position with what the last producer knew of its own. A consumer that lies about it
-// could otherwise have the new producer begin anywhere.
+// reachable compares the consumer's position with what the last producer knew of its own, if there was one. A consumer
+// that lies about it could otherwise have the new producer begin anywhere.
 func (in *inspector) reachable(consumer uint64) *CorruptError {
 	p := side(in.producer)
-	if p.Stats.Position == 0 {
-		// Nothing shared yet, so the producer has not gone once around; but for position 0 itself.
-		p.Stats.Position = startOf(in.producer, 0)
+	if p.Stats.Position != 0 || !p.Attached {
+		return in.plausible(consumer, p)
 	}
-	return in.plausible(consumer, p)
+	// Nothing has been shared, so the producer has not gone once around since the start. Or it has shared that it was at
+	// 0, if it started where that could come to pass.
+	start := startOf(in.producer, 0)
+	if in.near(start, consumer) || int64(start) < 0 && in.near(0, consumer) {
+		return nil
+	}
+	return in.implausible(start, consumer)
 }
 
 // resume makes the region of an SPSC producer ready for the handle, which begins behind the last record that is whole.

@@ -426,6 +426,21 @@ func TestRestartRefuses(t *testing.T) {
 	}
 }
 
+// Before a producer has gone once around, the start of the ring is what its successor compares with.
+func TestRestartRefusesAPositionFarFromTheStart(t *testing.T) {
+	r := newRig(t, ring.Geometry{Slots: 8, SlotBytes: 16})
+	for c, ok := range map[uint64]bool{0: true, 16: true, 17: false, 1 << 40: false, math.MaxUint64: true, math.MaxUint64 - 8: false} {
+		r.word(r.cons, ring.ConsumerPositionOffset).Store(c)
+		r.word(r.prod, ring.ProducerStatsOffset+7*8).Store(0)
+		_, err := ring.NewProducer(r.prod, r.cons, resumed(r.pc))
+		if ok {
+			require.NoError(t, err, "position %d", c)
+		} else {
+			require.ErrorIs(t, err, ring.ErrCorrupt, "position %d", c)
+		}
+	}
+}
+
 // A full ring cannot end at 2^64−1, where Close needs one slot more (I6).
 func TestRestartRefusesAFullRingBeforeTheTop(t *testing.T) {
 	geo := ring.Geometry{Slots: 8, SlotBytes: 16}

@@ -4,10 +4,8 @@ package ring_test
 
 import (
 	"context"
-	"encoding/binary"
 	"errors"
 	"fmt"
-	"hash/crc32"
 	"io"
 
 	"github.com/shmwire/shmwire/ring"
@@ -32,8 +30,16 @@ const (
 	wayClaim
 	wayAbort
 	wayView
+	wayDrain
+	wayRead
 	ways = iota
+
+	allWaysOut = wayTry | wayWait | wayBatch | wayClaim | wayAbort
+	allWaysIn  = wayTry | wayWait | wayView | wayDrain | wayRead
 )
+
+// errRefused is what a handler says of a message that it wants to see again.
+var errRefused = errors.New("refused")
 
 // way draws one of the ways allowed.
 func (s *sched) way(allowed int) int {
@@ -58,6 +64,19 @@ func (s *sender) sendAll(allowed int) {
 			s.t.idle(s.arrived)
 		}
 	}
+}
+
+// leave closes, now and then with a claim open.
+func (s *sender) leave() {
+	if s.t.s.rng.IntN(4) == 0 {
+		if c, ok, _ := s.p.TryClaim(s.size()); ok {
+			s.fill(c.Bytes(), abortedLetter(len(c.Bytes())))
+		}
+	}
+	s.book.leaving = true
+	s.p.Close()
+	s.t.returned()
+	s.book.over = true
 }
 
 // arrived reports whether all that was sent has been taken, or never will be.
@@ -157,9 +176,7 @@ func (s *sender) abort() error {
 		}
 		return err
 	}
-	msg := letter(letterAbort, 0, n)
-	binary.LittleEndian.PutUint32(msg, crc32.ChecksumIEEE(msg[4:]))
-	s.fill(c.Bytes(), msg)
+	s.fill(c.Bytes(), abortedLetter(n))
 	c.Abort()
 	return nil
 }
@@ -171,6 +188,7 @@ type receiver struct {
 	post  *postOffice
 	slots func(n int) uint64
 	most  int  // messages after which it closes; negative: never
+	lives int  // when the last call began
 	blind bool // in a call that copies: a message may die with it
 }
 
@@ -178,9 +196,12 @@ type receiver struct {
 func (r *receiver) receiveAll(allowed int) (end bool) {
 	for r.most != 0 {
 		alive := r.post.alive()
+		r.lives = len(r.post.ledgers)
 		switch err := r.receive(r.t.s.way(allowed)); {
 		case err == io.EOF:
-			r.ended(alive)
+			if err := r.post.ended(r.lives, alive); err != nil {
+				r.t.s.fail(err)
+			}
 			return true
 		case err != nil:
 			r.t.s.failf("%s: %w", r.t.name, err)
@@ -191,18 +212,6 @@ func (r *receiver) receiveAll(allowed int) (end bool) {
 	r.t.s.nudge()
 	r.c.Close()
 	return false
-}
-
-// ended checks that the end has come, given who was alive before the call that said so.
-func (r *receiver) ended(alive []*ledger) {
-	for _, b := range alive {
-		if !b.over && !b.leaving {
-			r.t.s.failf("the end comes, while life %d goes on", b.id)
-		}
-	}
-	if err := r.post.settleOver(); err != nil {
-		r.t.s.fail(err)
-	}
 }
 
 func (r *receiver) receive(way int) (err error) {
@@ -216,7 +225,7 @@ func (r *receiver) receive(way int) (err error) {
 		msg, err = r.c.Receive(context.Background(), nil)
 	default:
 		r.blind = false
-		return r.view()
+		return r.look(way)
 	}
 	if ok && err == nil {
 		err = r.took(msg, r.c.Position())
@@ -240,22 +249,65 @@ func (r *receiver) took(msg []byte, end uint64) error {
 	return err
 }
 
-// view looks at a record where it lies, in two parts with a step between them.
-func (r *receiver) view() error {
-	v, err := r.c.Next(context.Background())
+// look takes messages where they lie.
+func (r *receiver) look(way int) (err error) {
+	ctx, limit := context.Background(), 1+r.t.s.rng.IntN(4)
+	if r.most > 0 {
+		limit = min(limit, r.most)
+	}
+	switch way {
+	case wayDrain:
+		_, err = r.c.Drain(ctx, limit, r.accept)
+	case wayRead:
+		_, err = r.c.Read(ctx, limit, r.decide)
+	default:
+		return r.view(ctx)
+	}
+	if err == errRefused {
+		return nil
+	}
+	return err
+}
+
+// view looks at one record.
+func (r *receiver) view(ctx context.Context) error {
+	v, err := r.c.Next(ctx)
 	if err != nil {
 		return err
 	}
-	b := v.Bytes()
-	half := r.t.s.rng.IntN(len(b) + 1)
-	msg := append([]byte(nil), b[:half]...)
-	r.t.step()
-	msg = append(msg, b[half:]...)
-	if err := r.took(msg, r.c.Position()+r.slots(len(msg))); err != nil {
+	if err := r.inspect(v.Bytes()); err != nil {
 		return err
 	}
 	v.Release()
 	return nil
+}
+
+// inspect takes a message where it lies, in two parts with a step between them.
+func (r *receiver) inspect(b []byte) error {
+	half := r.t.s.rng.IntN(len(b) + 1)
+	msg := append([]byte(nil), b[:half]...)
+	r.t.step()
+	msg = append(msg, b[half:]...)
+	return r.took(msg, r.c.Position()+r.slots(len(msg)))
+}
+
+// accept is a handler of Drain.
+func (r *receiver) accept(msg []byte) error {
+	if r.t.s.rng.IntN(8) == 0 {
+		return errRefused
+	}
+	return r.inspect(msg)
+}
+
+// decide is a handler of Read.
+func (r *receiver) decide(msg []byte) ring.Action {
+	action := ring.Action(r.t.s.rng.IntN(4))
+	if action != ring.Rewind {
+		if err := r.inspect(msg); err != nil {
+			r.t.s.failf("%s: %w", r.t.name, err)
+		}
+	}
+	return action
 }
 
 const (

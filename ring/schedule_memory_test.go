@@ -22,6 +22,8 @@ type space struct {
 	all   []byte // the longest region that will be wanted
 	bytes []byte // the region of this schedule
 	quiet func(off int) bool
+
+	descriptors int // where they start; 0: there are none
 	// visible is told of every word that changes for all to see, and says what is wrong with it.
 	visible func(off int, was, is uint64) error
 }
@@ -44,8 +46,8 @@ func newSpace(t testing.TB, name string, n int, current func() *sched) *space {
 }
 
 // reset makes the region n zeroed bytes.
-func (sp *space) reset(n int) {
-	sp.bytes, sp.visible = sp.all[:n:n], nil
+func (sp *space) reset(n, descriptors int) {
+	sp.bytes, sp.descriptors, sp.visible = sp.all[:n:n], descriptors, nil
 	clear(sp.bytes)
 }
 
@@ -70,7 +72,6 @@ func unprotectedShared(off int) bool {
 }
 
 func (sp *space) word32(off int) *mem.Word32 { return mem.Uint32At(sp.bytes, off) }
-func (sp *space) word64(off int) *mem.Word64 { return mem.Uint64At(sp.bytes, off) }
 
 // get returns the word as memory has it.
 func (sp *space) get(off, size int) uint64 {
@@ -91,19 +92,21 @@ func (sp *space) put(off, size int, v uint64) {
 
 // place names a word.
 func (sp *space) place(off int) string {
-	for _, w := range []struct {
-		off  int
-		name string
-	}{
-		{ring.ProducerParksOffset, "parks"},
-		{ring.ProducerDoorbellOffset, "doorbell"},
-		{ring.ProducerClosedOffset, "closed"},
-	} {
-		if off == w.off {
-			return sp.name + "." + w.name
-		}
+	switch {
+	case off == ring.ProducerParksOffset:
+		return sp.name + ".parks"
+	case off == ring.ProducerDoorbellOffset:
+		return sp.name + ".doorbell"
+	case off == ring.ProducerClosedOffset:
+		return sp.name + ".closed"
+	case off == ring.ConsumerPositionOffset && sp.descriptors == 0:
+		return sp.name + ".position"
+	case off == ring.ProducerClaimOffset:
+		return sp.name + ".claim"
+	case off >= sp.descriptors:
+		return fmt.Sprintf("%s.descriptor[%d]", sp.name, (off-sp.descriptors)/8)
 	}
-	return fmt.Sprintf("%s+%d", sp.name, off)
+	return fmt.Sprintf("%s.owner[%d]", sp.name, (off-ring.ProducerOwnersOffset)/ring.OwnerBytes)
 }
 
 // access makes an access of the task that runs, or of the schedule itself.

@@ -59,6 +59,9 @@ func letter(id, number, n int) []byte {
 	return msg
 }
 
+// abortedLetter returns n bytes for a claim that will not be committed.
+func abortedLetter(n int) []byte { return letter(letterAbort, 0, n) }
+
 // take checks a message that ends before position end.
 func (p *postOffice) take(msg []byte, end uint64) error {
 	if len(msg) < letterHeader {
@@ -74,9 +77,9 @@ func (p *postOffice) take(msg []byte, end uint64) error {
 		return fmt.Errorf("a message that nobody sent: % x", msg)
 	}
 	b := p.ledgers[id]
-	if number == b.taken+1 && p.mayLose > 0 {
-		p.mayLose--
-		b.taken++
+	if lost := number - b.taken; lost > 0 && lost <= p.mayLose {
+		p.mayLose -= lost
+		b.taken += lost
 	}
 	if number != b.taken {
 		return fmt.Errorf("message %d of life %d, want %d (%d begun, %d sent)", number, id, b.taken, b.begun, b.done)
@@ -110,9 +113,15 @@ func (p *postOffice) rewind(at uint64) {
 	}
 }
 
-// settleOver checks that nothing is owed by those who have closed or died: the end has been told.
-func (p *postOffice) settleOver() error {
-	for _, b := range p.ledgers {
+// ended checks that the end may be told in a call that began when there were so many lives, of which some were alive:
+// these have left meanwhile, and nothing is owed by those who have left. Of lives that began later the call may not know.
+func (p *postOffice) ended(lives int, alive []*ledger) error {
+	for _, b := range alive {
+		if !b.over && !b.leaving {
+			return fmt.Errorf("the end comes, while life %d goes on", b.id)
+		}
+	}
+	for _, b := range p.ledgers[:lives] {
 		if b.over && b.taken+p.mayLose < b.done {
 			return fmt.Errorf("the end comes, while life %d has %d of %d", b.id, b.taken, b.done)
 		}

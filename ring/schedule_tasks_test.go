@@ -57,12 +57,11 @@ type task struct {
 
 // sched is one schedule.
 type sched struct {
-	number uint64
-	rng    *rand.Rand
-	plan   plan
-	tasks  []*task
-	now    *task // who runs; nil while nothing but the schedule does
-	next   *task // chosen already
+	rng   *rand.Rand
+	plan  plan
+	tasks []*task
+	now   *task // who runs; nil while nothing but the schedule does
+	next  *task // chosen already
 
 	steps, limit int
 	timeouts     int

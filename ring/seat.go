@@ -41,10 +41,8 @@ func newJoiner(own, peer []byte, cfg Config) (*joiner, error) {
 
 // checkStart refuses to begin where the consumer is not: the first claim's position is worked out from the consumer's.
 func (j *joiner) checkStart() error {
-	if claimSlots(j.numbers.claim.Load()) != 0 {
-		return nil
-	}
-	if c := j.numbers.position.Load(); c != j.cfg.Start {
+	// The consumer first: it moves only behind a claim.
+	if c := j.numbers.position.Load(); c != j.cfg.Start && claimSlots(j.numbers.claim.Load()) == 0 {
 		return fmt.Errorf("ring: start at position %d: the consumer's region says %d, make it first", j.cfg.Start, c)
 	}
 	return nil

@@ -1,6 +1,12 @@
 package ring
 
-import "github.com/shmwire/shmwire/internal/mem"
+import (
+	// The compiler makes single instructions of a word's methods only in a package that imports their package itself:
+	// mem.Word64 is a name for atomic.Uint64, and without this line each access is a call.
+	_ "sync/atomic"
+
+	"github.com/shmwire/shmwire/internal/mem"
+)
 
 // shape is what both handles keep privately of the ring's form (I1), with the words and bytes that it leads to.
 type shape struct {

@@ -39,6 +39,7 @@ struct shared {
 // What is to be done, as the Go program writes it.
 struct command {
 	char name[16]; // see main.c
+	int fixed;     // use code that was compiled for messages of this size
 	size_t size;   // bytes of a message, a multiple of 8
 	size_t ring;   // bytes of messages that a ring takes
 	uint64_t batch;
@@ -65,6 +66,9 @@ static inline uint64_t now(void)
 	return (uint64_t)t.tv_sec * 1000000000u + (uint64_t)t.tv_nsec;
 }
 
+// Everything a message passes through is inlined, so that a ring's state stays in registers.
+#define HOT static inline __attribute__((always_inline))
+
 // A message begins with its number, and each chunk of it is a window of a pattern, whose place depends on the number and
 // on the chunk's place: as in the Go rows.
 #define CHUNK 4096
@@ -81,7 +85,7 @@ static inline uint64_t number_of(const unsigned char *message)
 	return v;
 }
 
-static inline void fill(unsigned char *message, size_t size, uint64_t number)
+HOT void fill(unsigned char *message, size_t size, uint64_t number)
 {
 	for (size_t at = 0, k = 0; at < size; at += CHUNK, k++)
 		memcpy(message + at, window(number, k), size - at < CHUNK ? size - at : CHUNK);
@@ -109,7 +113,7 @@ static inline uint64_t sum(const unsigned char *bytes, size_t size)
 uint64_t expected_sum(size_t size, uint64_t number);
 
 // intact reads every byte and reports whether it is message number.
-static inline int intact(const unsigned char *message, size_t size, uint64_t number)
+HOT int intact(const unsigned char *message, size_t size, uint64_t number)
 {
 	size_t first = size < CHUNK ? size : CHUNK;
 	if (number_of(message) != number || memcmp(message + 8, window(number, 0) + 8, first - 8) != 0)
@@ -150,8 +154,17 @@ static inline void blocks_count(struct blocks *b)
 		blocks_next(b);
 }
 
-// Everything a message passes through is inlined, so that a ring's state stays in registers.
-#define HOT static inline __attribute__((always_inline))
+// BY_SIZE calls f, whose last argument is the size of a message, for a command. Code that was compiled for one size has no
+// calls for copying and comparing, which are most of the work with short messages; with longer ones it gains nothing. A
+// ring of messages whose lengths are known only when they come cannot have it.
+#define BY_SIZE(f, c, ...) \
+	switch ((c)->fixed ? (c)->size : 0) { \
+	case 8: f(__VA_ARGS__, 8); break; \
+	case 64: f(__VA_ARGS__, 64); break; \
+	default: f(__VA_ARGS__, (c)->size); \
+	}
+
+static inline int has_fixed(size_t size) { return size == 8 || size == 64; }
 
 unsigned char *buffer(size_t size);
 // spoilt ends this process, the consumer, and has the lead say which message was not what it should be.

@@ -1,10 +1,10 @@
 // cref CPU CPU RING PRODUCERS: one process on each processor, further producers on the first, and commands on standard
 // input, a line each:
 //
-//	pingpong|roundtrip|slottrip|stream|inplace|mpsc SIZE RING BATCH NANOSECONDS
+//	pingpong|roundtrip|slottrip|stream|inplace|mpsc SIZE RING BATCH NANOSECONDS [fixed]
 //
 // Each is answered by a line "ok MESSAGES P50 P99" (ns; of a stream: per message, percentiles of blocks) or "error TEXT".
-// RING (bytes of messages) is the largest that will be asked for. Only mpsc has more than one producer, and has all.
+// fixed asks for code compiled for messages of this size. RING (bytes of messages) is the largest that will be asked for. Only mpsc has more than one producer, and has all.
 #include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
@@ -174,7 +174,7 @@ static int sane(const struct side *s, const struct command *c)
 {
 	return kind_of(c) >= 0 && c->size >= 8 && c->size % 8 == 0 && c->ring <= s->ring_room && c->ring / c->size >= 2 &&
 		(c->ring / c->size & (c->ring / c->size - 1)) == 0 && c->ring % c->size == 0 && c->batch >= 1 &&
-		(kinds[kind_of(c)].help == NULL || c->batch <= c->ring / c->size);
+		(!c->fixed || has_fixed(c->size)) && (kinds[kind_of(c)].help == NULL || c->batch <= c->ring / c->size);
 }
 
 int main(int argc, char **argv)
@@ -207,13 +207,15 @@ int main(int argc, char **argv)
 	while (fgets(line, sizeof line, stdin)) {
 		struct command c;
 		unsigned long long batch, ns;
+		char fixed[8] = "";
 		memset(&c, 0, sizeof c);
-		if (sscanf(line, "%15s %zu %zu %llu %llu", c.name, &c.size, &c.ring, &batch, &ns) != 5) {
+		if (sscanf(line, "%15s %zu %zu %llu %llu %7s", c.name, &c.size, &c.ring, &batch, &ns, fixed) < 5) {
 			printf("error command not understood\n");
 			continue;
 		}
 		c.batch = batch;
 		c.nanoseconds = ns;
+		c.fixed = strcmp(fixed, "fixed") == 0;
 		if (!sane(&s, &c)) {
 			printf("error impossible command\n");
 			continue;

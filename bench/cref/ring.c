@@ -16,15 +16,15 @@ struct end {
 	uint64_t batch; // publish once in so many messages
 };
 
-static struct end end_of(const struct side *s, const struct command *c, int ring, int producer)
+HOT struct end end_of(const struct side *s, const struct command *c, int ring, int producer, size_t size)
 {
 	struct shared *m = s->shared;
 	struct end e = {
 		.mine = producer ? &m->tail[ring] : &m->head[ring],
 		.theirs = producer ? &m->head[ring] : &m->tail[ring],
 		.slots = memory(s, ring),
-		.size = c->size,
-		.mask = c->ring / c->size - 1,
+		.size = size,
+		.mask = c->ring / size - 1,
 		.batch = c->batch,
 	};
 	return e;
@@ -84,24 +84,24 @@ HOT void take(struct end *e, void *message)
 	step(e);
 }
 
-void roundtrip_lead(const struct side *s, const struct command *c, struct result *r)
+HOT void ask(const struct side *s, const struct command *c, struct result *r, size_t size)
 {
 	static struct histogram h;
-	struct end out = end_of(s, c, 0, 1), in = end_of(s, c, 1, 0);
-	unsigned char *message = buffer(c->size), *answer = buffer(c->size);
+	struct end out = end_of(s, c, 0, 1, size), in = end_of(s, c, 1, 0, size);
+	unsigned char *message = buffer(size), *answer = buffer(size);
 	uint64_t begin = now(), number = 0;
 
 	histogram_clear(&h);
 	for (int last = 0; !last; number++) {
 		last = now() - begin >= c->nanoseconds;
 		uint64_t v = last ? number | LAST : number;
-		fill(message, c->size, v);
+		fill(message, size, v);
 		uint64_t start = now();
 		put(&out, message);
 		show(&out);
 		take(&in, answer);
 		histogram_add(&h, now() - start);
-		if (!intact(answer, c->size, v)) {
+		if (!intact(answer, size, v)) {
 			r->error = "answer out of order or spoilt";
 			break;
 		}
@@ -113,15 +113,20 @@ void roundtrip_lead(const struct side *s, const struct command *c, struct result
 	free(answer);
 }
 
-void roundtrip_follow(const struct side *s, const struct command *c)
+void roundtrip_lead(const struct side *s, const struct command *c, struct result *r)
 {
-	struct end in = end_of(s, c, 0, 0), out = end_of(s, c, 1, 1);
-	unsigned char *message = buffer(c->size);
+	BY_SIZE(ask, c, s, c, r)
+}
+
+HOT void reply(const struct side *s, const struct command *c, size_t size)
+{
+	struct end in = end_of(s, c, 0, 0, size), out = end_of(s, c, 1, 1, size);
+	unsigned char *message = buffer(size);
 
 	for (uint64_t number = 0, v = 0; !(v & LAST); number++) {
 		take(&in, message);
 		v = number_of(message);
-		if ((v & ~LAST) != number || !intact(message, c->size, v)) {
+		if ((v & ~LAST) != number || !intact(message, size, v)) {
 			strcpy(s->shared->report.error, "message out of order or spoilt");
 			v |= LAST; // the lead sees it by the answer, which is spoilt
 			memcpy(message, &v, sizeof v);
@@ -132,36 +137,46 @@ void roundtrip_follow(const struct side *s, const struct command *c)
 	free(message);
 }
 
-void stream_lead(const struct side *s, const struct command *c, struct result *r)
+void roundtrip_follow(const struct side *s, const struct command *c)
 {
-	struct end out = end_of(s, c, 0, 1);
-	unsigned char *message = buffer(c->size);
+	BY_SIZE(reply, c, s, c)
+}
+
+HOT void produce(const struct side *s, const struct command *c, size_t size)
+{
+	struct end out = end_of(s, c, 0, 1, size);
+	unsigned char *message = buffer(size);
 	uint64_t number = 0, n = block_size(c);
 
-	(void)r;
 	do {
 		for (uint64_t i = 0; i < n; i++) {
-			fill(message, c->size, number++);
+			fill(message, size, number++);
 			put(&out, message);
 		}
 	} while (now() < c->deadline);
-	fill(message, c->size, number | LAST);
+	fill(message, size, number | LAST);
 	put(&out, message);
 	show(&out);
 	free(message);
 }
 
-void stream_follow(const struct side *s, const struct command *c)
+void stream_lead(const struct side *s, const struct command *c, struct result *r)
 {
-	struct end in = end_of(s, c, 0, 0);
+	(void)r;
+	BY_SIZE(produce, c, s, c)
+}
+
+HOT void consume(const struct side *s, const struct command *c, size_t size)
+{
+	struct end in = end_of(s, c, 0, 0, size);
 	struct blocks blocks;
-	unsigned char *message = buffer(c->size);
+	unsigned char *message = buffer(size);
 	uint64_t number = 0;
 
 	for (blocks_begin(&blocks, c);; blocks_count(&blocks)) {
 		take(&in, message);
 		uint64_t v = number_of(message);
-		if ((v & ~LAST) != number || !intact(message, c->size, v))
+		if ((v & ~LAST) != number || !intact(message, size, v))
 			spoilt(s, number);
 		if (v & LAST)
 			break;
@@ -172,10 +187,15 @@ void stream_follow(const struct side *s, const struct command *c)
 	free(message);
 }
 
+void stream_follow(const struct side *s, const struct command *c)
+{
+	BY_SIZE(consume, c, s, c)
+}
+
 // In place: the producer writes the message where it lies in the ring, and the consumer adds it up there.
 void inplace_lead(const struct side *s, const struct command *c, struct result *r)
 {
-	struct end out = end_of(s, c, 0, 1);
+	struct end out = end_of(s, c, 0, 1, c->size);
 	uint64_t number = 0, n = block_size(c);
 
 	(void)r;
@@ -194,7 +214,7 @@ void inplace_lead(const struct side *s, const struct command *c, struct result *
 
 void inplace_follow(const struct side *s, const struct command *c)
 {
-	struct end in = end_of(s, c, 0, 0);
+	struct end in = end_of(s, c, 0, 0, c->size);
 	struct blocks blocks;
 	uint64_t number = 0;
 

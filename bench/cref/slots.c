@@ -32,7 +32,7 @@ static int together(const struct command *c)
 
 // A message and its word take whole lines or a fraction of one, so that producers who fill neighbours stay out of each
 // other's way. That is never more than two messages.
-static size_t beside(size_t size)
+HOT size_t beside(size_t size)
 {
 	size_t whole = sizeof(uint64_t) + size, small = 16;
 	if (whole > cpu_line)
@@ -42,22 +42,22 @@ static size_t beside(size_t size)
 	return small;
 }
 
-static struct slots slots_of(const struct side *s, const struct command *c, int ring)
+HOT struct slots slots_of(const struct side *s, const struct command *c, int ring, size_t size)
 {
 	struct slots q = {
 		.tail = &s->shared->tail[ring],
 		.head = &s->shared->head[ring],
 		.readies = memory(s, ring),
-		.size = c->size,
-		.mask = c->ring / c->size - 1,
+		.size = size,
+		.mask = c->ring / size - 1,
 		.yields = s->producers > 1,
 	};
 	if (together(c)) {
 		q.ready_stride = sizeof(uint64_t);
-		q.message_stride = c->size;
+		q.message_stride = size;
 		q.messages = q.readies + c->ring; // a message is no shorter than its word
 	} else {
-		q.ready_stride = q.message_stride = beside(c->size);
+		q.ready_stride = q.message_stride = beside(size);
 		q.messages = q.readies + sizeof(uint64_t);
 	}
 	return q;
@@ -74,7 +74,7 @@ HOT unsigned char *message_at(struct slots *q, uint64_t at) { return q->messages
 void slots_clear(const struct side *s, const struct command *c)
 {
 	for (int ring = 0; ring < 2; ring++) {
-		struct slots q = slots_of(s, c, ring);
+		struct slots q = slots_of(s, c, ring, c->size);
 		for (uint64_t at = 0; at <= q.mask; at++)
 			*ready(&q, at) = 0;
 	}
@@ -153,23 +153,23 @@ HOT void send(struct slots *q, const void *message)
 	put(q, q->position++, message);
 }
 
-void slottrip_lead(const struct side *s, const struct command *c, struct result *r)
+HOT void ask(const struct side *s, const struct command *c, struct result *r, size_t size)
 {
 	static struct histogram h;
-	struct slots out = slots_of(s, c, 0), in = slots_of(s, c, 1);
-	unsigned char *message = buffer(c->size), *answer = buffer(c->size);
+	struct slots out = slots_of(s, c, 0, size), in = slots_of(s, c, 1, size);
+	unsigned char *message = buffer(size), *answer = buffer(size);
 	uint64_t begin = now(), number = 0;
 
 	histogram_clear(&h);
 	for (int last = 0; !last; number++) {
 		last = now() - begin >= c->nanoseconds;
 		uint64_t v = last ? number | LAST : number;
-		fill(message, c->size, v);
+		fill(message, size, v);
 		uint64_t start = now();
 		send(&out, message);
 		take(&in, answer);
 		histogram_add(&h, now() - start);
-		if (!intact(answer, c->size, v)) {
+		if (!intact(answer, size, v)) {
 			r->error = "answer out of order or spoilt";
 			break;
 		}
@@ -181,19 +181,29 @@ void slottrip_lead(const struct side *s, const struct command *c, struct result 
 	free(answer);
 }
 
-void slottrip_follow(const struct side *s, const struct command *c)
+void slottrip_lead(const struct side *s, const struct command *c, struct result *r)
 {
-	struct slots in = slots_of(s, c, 0), out = slots_of(s, c, 1);
-	unsigned char *message = buffer(c->size);
+	BY_SIZE(ask, c, s, c, r)
+}
+
+HOT void reply(const struct side *s, const struct command *c, size_t size)
+{
+	struct slots in = slots_of(s, c, 0, size), out = slots_of(s, c, 1, size);
+	unsigned char *message = buffer(size);
 
 	for (uint64_t number = 0, v = 0; !(v & LAST); number++) {
 		take(&in, message);
 		v = number_of(message);
-		if ((v & ~LAST) != number || !intact(message, c->size, v))
+		if ((v & ~LAST) != number || !intact(message, size, v))
 			spoilt(s, number);
 		send(&out, message);
 	}
 	free(message);
+}
+
+void slottrip_follow(const struct side *s, const struct command *c)
+{
+	BY_SIZE(reply, c, s, c)
 }
 
 // Producers number their messages p, p + step, p + 2·step …; step is a power of two.
@@ -205,22 +215,22 @@ static uint64_t step_of(const struct side *s)
 	return step;
 }
 
-static void produce(const struct side *s, const struct command *c)
+HOT void produce(const struct side *s, const struct command *c, size_t size)
 {
-	struct slots q = slots_of(s, c, 0);
-	unsigned char *message = buffer(c->size);
+	struct slots q = slots_of(s, c, 0, size);
+	unsigned char *message = buffer(size);
 	uint64_t number = s->number, step = step_of(s), n = block_size(c);
 
 	do {
 		for (uint64_t i = 0; i < n; i += c->batch) {
 			uint64_t at = claim(&q, c->batch);
 			for (uint64_t j = 0; j < c->batch; j++, number += step) {
-				fill(message, c->size, number);
+				fill(message, size, number);
 				put(&q, at + j, message);
 			}
 		}
 	} while (now() < c->deadline);
-	fill(message, c->size, number | LAST);
+	fill(message, size, number | LAST);
 	put(&q, claim(&q, 1), message);
 	free(message);
 }
@@ -228,16 +238,19 @@ static void produce(const struct side *s, const struct command *c)
 void mpsc_lead(const struct side *s, const struct command *c, struct result *r)
 {
 	(void)r;
-	produce(s, c);
+	BY_SIZE(produce, c, s, c)
 }
 
-void mpsc_help(const struct side *s, const struct command *c) { produce(s, c); }
-
-void mpsc_follow(const struct side *s, const struct command *c)
+void mpsc_help(const struct side *s, const struct command *c)
 {
-	struct slots q = slots_of(s, c, 0);
+	BY_SIZE(produce, c, s, c)
+}
+
+HOT void consume(const struct side *s, const struct command *c, size_t size)
+{
+	struct slots q = slots_of(s, c, 0, size);
 	struct blocks blocks;
-	unsigned char *message = buffer(c->size);
+	unsigned char *message = buffer(size);
 	uint64_t step = step_of(s), messages = 0, next[MAX_PRODUCERS];
 
 	for (unsigned p = 0; p < MAX_PRODUCERS; p++)
@@ -246,7 +259,7 @@ void mpsc_follow(const struct side *s, const struct command *c)
 	for (unsigned open = s->producers; open > 0; blocks_count(&blocks)) {
 		take(&q, message);
 		uint64_t v = number_of(message), *expected = &next[v & (step - 1)];
-		if ((v & ~LAST) != *expected || !intact(message, c->size, v))
+		if ((v & ~LAST) != *expected || !intact(message, size, v))
 			spoilt(s, *expected);
 		*expected += step;
 		if (v & LAST)
@@ -257,4 +270,9 @@ void mpsc_follow(const struct side *s, const struct command *c)
 	show(&q);
 	blocks_report(&blocks, &s->shared->report, messages);
 	free(message);
+}
+
+void mpsc_follow(const struct side *s, const struct command *c)
+{
+	BY_SIZE(consume, c, s, c)
 }

@@ -27,6 +27,7 @@ type document struct {
 type ringDocument struct {
 	Name           string       `json:"name"`
 	Kind           string       `json:"kind"`
+	RingKind       *string      `json:"ring_kind"` // spsc or mpsc
 	State          state        `json:"state"`
 	Notes          []string     `json:"notes"`
 	CapacityBytes  *int         `json:"capacity_bytes"`
@@ -37,8 +38,11 @@ type ringDocument struct {
 	RecordsWaiting *uint64      `json:"records_waiting"`
 	BytesWaiting   *uint64      `json:"bytes_waiting"`
 	Settled        *bool        `json:"settled"`
-	Producer       sideDocument `json:"producer"`
+	Producer       sideDocument `json:"producer"` // with many, all of them together
 	Consumer       sideDocument `json:"consumer"`
+
+	Owners     []ownerDocument      `json:"owners"`            // of an MPSC ring
+	Unfinished []unfinishedDocument `json:"unfinished_claims"` // of an MPSC ring; the consumer waits for the first
 }
 
 type sideDocument struct {
@@ -69,6 +73,7 @@ type countersDocument struct {
 	Parks          uint64  `json:"parks"`
 	Rings          uint64  `json:"rings"`
 	HighWaterSlots *uint64 `json:"high_water_slots"`
+	Recovered      *uint64 `json:"recovered"` // claims of the dead that the consumer of an MPSC ring has stepped over
 }
 
 type segmentDocument struct {
@@ -126,12 +131,14 @@ func (s *survey) ringDocument(r *ringView) ringDocument {
 		Name: r.name, Kind: r.kind, State: r.state, Notes: orEmpty(r.notes),
 		Producer: sideDocument{Process: s.processDocument(r.producer)},
 		Consumer: sideDocument{Process: s.processDocument(r.consumer)},
+		Owners:   []ownerDocument{}, Unfinished: []unfinishedDocument{},
 	}
 	snap := r.snapshot
 	if snap == nil {
 		return d
 	}
 	g := snap.Geometry
+	d.RingKind = ptr(ringKind(g))
 	d.CapacitySlots, d.SlotBytes, d.CapacityBytes = &g.Slots, &g.SlotBytes, ptr(g.Slots*g.SlotBytes)
 	d.Settled = &snap.Settled
 	if r.complete() {
@@ -143,6 +150,9 @@ func (s *survey) ringDocument(r *ringView) ringDocument {
 	if c := d.Producer.Counters; c != nil {
 		c.HighWaterSlots = &snap.Producer.Stats.HighWater
 	}
+	if g.MPSC {
+		s.ownersDocument(&d, r)
+	}
 	return d
 }
 
@@ -152,9 +162,13 @@ func (d *sideDocument) fill(s *ring.Side) {
 	}
 	d.Attached, d.Position, d.Closed = &s.Attached, &s.Position, &s.Closed
 	d.Sleeping, d.Parks, d.Doorbell = &s.Sleeping, &s.Parks, &s.Doorbell
-	d.Counters = &countersDocument{
-		Position: s.Stats.Position, Records: s.Stats.Records, Bytes: s.Stats.Bytes, Skips: s.Stats.Skips,
-		Waits: s.Stats.Waits, Parks: s.Stats.Parks, Rings: s.Stats.Rings,
+	d.Counters = counters(s.Stats)
+}
+
+func counters(s ring.Stats) *countersDocument {
+	return &countersDocument{
+		Position: s.Position, Records: s.Records, Bytes: s.Bytes, Skips: s.Skips,
+		Waits: s.Waits, Parks: s.Parks, Rings: s.Rings,
 	}
 }
 

@@ -23,7 +23,8 @@ func newInfoCommand() *cobra.Command {
 		Use:   "info NAME|PID",
 		Short: "Show everything about a ring, a connection or a process",
 		Long: "info shows the rings of the named segment NAME, of the connection or the one ring called NAME by ls (or whose name\n" +
-			"begins so), or of the process PID, and the segments that they lie in.",
+			"begins so), or of the process PID, and the segments that they lie in. Of a ring with many producers it tells who they\n" +
+			"are, and for whose unfinished claims the consumer waits.",
 		Args: cobra.ExactArgs(1),
 		RunE: func(cmd *cobra.Command, args []string) error { return info(cmd, o, args[0]) },
 		ValidArgsFunction: func(cmd *cobra.Command, args []string, _ string) ([]string, cobra.ShellCompDirective) {
@@ -100,6 +101,11 @@ func (s *survey) called(what string) []*ringView {
 func (r *ringView) concerns(pid int) bool {
 	if r.producer.pid == pid || r.consumer.pid == pid {
 		return true
+	}
+	for _, o := range r.owners {
+		if o.pid == pid {
+			return true
+		}
 	}
 	for _, s := range r.segments() {
 		if s.creator.pid == pid {
@@ -179,7 +185,11 @@ func (s *survey) details(out *bytes.Buffer, rings []*ringView, titles bool) {
 
 func (s *survey) ringDetails(out *bytes.Buffer, r *ringView) {
 	w := newTable(out)
-	row(w, "  kind", r.kind)
+	kind := r.kind
+	if r.snapshot != nil && r.snapshot.Geometry.MPSC {
+		kind += ", mpsc"
+	}
+	row(w, "  kind", kind)
 	row(w, "  state", r.state)
 	for _, note := range r.notes {
 		row(w, "  note", note)
@@ -196,10 +206,16 @@ func (s *survey) ringDetails(out *bytes.Buffer, r *ringView) {
 	row(w, "", "PRODUCER", "CONSUMER")
 	row(w, "  process", r.producer, r.consumer)
 	row(w, "  started", s.startedText(r.producer), s.startedText(r.consumer))
-	if r.snapshot != nil {
-		sideDetails(w, r.snapshot.Producer, r.snapshot.Consumer)
+	if r.snapshot == nil {
+		_ = w.Flush()
+		return
+	}
+	sideDetails(w, r.snapshot.Producer, r.snapshot.Consumer)
+	if c := r.snapshot.Consumer; c != nil && r.snapshot.Geometry.MPSC {
+		row(w, "  recovered", nothing, fmt.Sprintf("%d claims of dead producers", c.Stats.Recovered))
 	}
 	_ = w.Flush()
+	s.ownerDetails(out, r)
 }
 
 // sideDetails prints what both sides have, a line each.

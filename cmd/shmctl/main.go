@@ -12,12 +12,15 @@
 // its peer's mappings alone, which only root (CAP_SYS_ADMIN or CAP_CHECKPOINT_RESTORE) may open; for others that side is
 // "not readable".
 //
+// The producers of a ring that has many are told apart by their owner numbers. Who has a number, and whether that process
+// lives, is what the ring's table says; the ring itself steps over a claim only when the death is proven to it.
+//
 // # States
 //
 //   - ok: records are waiting, or nothing is the matter
 //   - full: no slot is free, or the producer sleeps because there are too few
 //   - idle: nothing waits
-//   - dead peer: a process on one of its sides has died without closing it
+//   - dead peer: a process on one of its sides has died without closing it; of many producers, one inside a claim
 //   - closed: one of its sides was closed
 //   - unreadable: one of its sides cannot be looked into
 //   - foreign: made by another version; only what every version has in common is shown

@@ -70,7 +70,7 @@ func golden(t testing.TB, name, text string) {
 // normal replaces what differs from run to run (the process numbers as told), and the width of tables with it.
 func normal(text string, replace map[string]string) string {
 	for pid, who := range replace { // only where a process number stands: other numbers may be the same
-		text = regexp.MustCompile(`\b`+pid+` (alive|dead|\(open)`).ReplaceAllString(text, who+" $1")
+		text = regexp.MustCompile(`\b`+pid+` (alive|dead|\((?:open|alive|dead))`).ReplaceAllString(text, who+" $1")
 		text = strings.ReplaceAll(text, `"pid": `+pid+`,`, `"pid": "`+who+`",`)
 	}
 	for _, r := range [][2]string{

@@ -70,16 +70,15 @@ func TestEveryPeerDead(t *testing.T) {
 // namedWith writes a named segment of one empty ring, changed by spoil, and returns its directory.
 func namedWith(t testing.TB, spoil func(b []byte) []byte) string {
 	t.Helper()
-	b := spoil(wholeSegment(t))
+	b := spoil(wholeSegment(t, namedGeometry()))
 	dir := t.TempDir()
 	require.NoError(t, os.WriteFile(filepath.Join(dir, "shmwire.it"), b, 0o600))
 	return dir
 }
 
 // wholeSegment is a named segment made by this process with three records in its ring.
-func wholeSegment(t testing.TB) []byte {
+func wholeSegment(t testing.TB, geo ring.Geometry) []byte {
 	t.Helper()
-	geo := namedGeometry()
 	made, err := namedBytes(geo.ProducerBytes(), geo.ConsumerBytes())
 	require.NoError(t, err)
 	b := mem.AlignedBytes(len(made))
@@ -136,7 +135,7 @@ func TestStatesAndExitStatus(t *testing.T) {
 		{"closed", same(func(b []byte) { b[offsets[0]+ring.ProducerClosedOffset] = 7 }), stateClosed, 0},
 		{"reader gone", same(func(b []byte) { b[offsets[1]+ring.ConsumerClosedOffset] = 1 }), stateClosed, 0},
 		{"no ring yet", same(func(b []byte) { clear(b[shmseg.HeaderBytes:]) }), stateIdle, 0},
-		{"a kind of ring to come", same(func(b []byte) { b[offsets[0]+12] = 3 }), stateForeign, 0},
+		{"a kind of ring to come", same(func(b []byte) { b[offsets[0]+12] = 5 }), stateForeign, 0},
 		{"other byte order", same(func(b []byte) { b[16], b[19] = b[19], b[16] }), stateForeign, 0},
 		{"empty", func([]byte) []byte { return nil }, stateCorrupt, 4},
 		{"text", func([]byte) []byte { return []byte("this is no segment") }, stateCorrupt, 4},
@@ -147,6 +146,7 @@ func TestStatesAndExitStatus(t *testing.T) {
 		{"bad geometry", same(func(b []byte) { b[offsets[0]+16]++ }), stateCorrupt, 4},
 		{"geometry too large", same(func(b []byte) { b[offsets[0]+18], b[offsets[0]+16] = 1, 0; clear(b[offsets[1]:]) }), stateCorrupt, 4},
 		{"sides that disagree", same(func(b []byte) { b[offsets[1]+16] = 32 }), stateCorrupt, 4},
+		{"one producer and many", same(func(b []byte) { b[offsets[0]+12] = 3 }), stateCorrupt, 4},
 		{"sides swapped", same(func(b []byte) { b[offsets[0]+12] = 2 }), stateCorrupt, 4},
 		{"bad descriptor", same(func(b []byte) { b[offsets[0]+ring.ProducerDescriptorsOffset] |= 3 }), stateCorrupt, 4},
 	} {
@@ -188,16 +188,18 @@ func TestNamesCannotDriveTheTerminal(t *testing.T) {
 
 // FuzzGarbageFiles: whatever is in the file of a named segment, it has a state, and looking at it ends.
 func FuzzGarbageFiles(f *testing.F) {
-	whole := wholeSegment(f)
-	f.Add([]byte{}, false)
-	f.Add([]byte("shmwire\x00"), true)
-	f.Add([]byte{0, 32, 3, 0, 200, 1}, true)
+	kinds := [][]byte{wholeSegment(f, namedGeometry()), wholeSegment(f, manyGeometry())}
+	f.Add([]byte{}, uint(0), false)
+	f.Add([]byte{}, uint(1), false)
+	f.Add([]byte("shmwire\x00"), uint(0), true)
+	f.Add([]byte{0, 32, 3, 0, 200, 1}, uint(0), true)
+	f.Add([]byte{16, 128, 2, 20, 0, 9, 147, 128, 1}, uint(1), false)
 	path := filepath.Join(f.TempDir(), "shmwire.fuzz")
 	h := thisHost()
-	f.Fuzz(func(t *testing.T, edits []byte, raw bool) {
+	f.Fuzz(func(t *testing.T, edits []byte, kind uint, raw bool) {
 		b := edits
 		if !raw { // each three bytes change one of a good segment, whose checksum is made right again
-			b = append([]byte{}, whole...)
+			b = append([]byte{}, kinds[kind%2]...)
 			for ; len(edits) >= 3; edits = edits[3:] {
 				b[(int(edits[0])<<8|int(edits[1]))%len(b)] = edits[2]
 			}
@@ -211,6 +213,7 @@ func FuzzGarbageFiles(f *testing.F) {
 		r.in = namedSegment(h, "fuzz", path, shmseg.Found{})
 		r.out = r.in
 		r.inspect()
+		r.findOwners(h)
 		r.judge(true)
 		if r.state == "" || r.complete() && r.snapshot.Slots > uint64(r.snapshot.Geometry.Slots) {
 			t.Fatalf("%+v", r)

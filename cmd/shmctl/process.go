@@ -37,20 +37,24 @@ func thisHost() host {
 	return h
 }
 
-// creator is who made the segment by its header's account. A PID alone proves nothing, since it is used again: its
-// process must have started when the header says.
+// creator is who made the segment by its header's account.
 func (h host) creator(hd *shmseg.Header) process {
-	p := process{pid: hd.CreatorPID, start: hd.CreatorStart, life: unknown}
+	p := process{pid: hd.CreatorPID, start: hd.CreatorStart}
+	p.life = h.lifeAt(hd, p)
+	return p
+}
+
+// lifeAt tells whether p lives, whose number was written in the segment. A PID alone proves nothing, since it is used
+// again: its process must have started when the segment says.
+func (h host) lifeAt(hd *shmseg.Header, p process) life {
 	known := func(id [16]byte) bool { return id != [16]byte{} }
 	switch {
 	case known(hd.BootID) && known(h.self.BootID) && hd.BootID != h.self.BootID:
-		p.life = dead // with the machine
+		return dead // with the machine
 	case hd.PIDNamespace != 0 && h.self.PIDNamespace != 0 && hd.PIDNamespace != h.self.PIDNamespace:
-		// The number means another process here, or none.
-	default:
-		p.life = lifeOf(p.pid, p.start)
+		return unknown // the number means another process here, or none
 	}
-	return p
+	return lifeOf(p.pid, p.start)
 }
 
 // lifeOf tells whether the process pid that started at the given time (0 = whenever) lives.

@@ -27,6 +27,7 @@ type ringView struct {
 	kind, name         string
 	in, out            *segment // of its producer's region and of its consumer's; nil: not to be had
 	producer, consumer process
+	owners             []ownerView    // of a ring with many producers
 	snapshot           *ring.Snapshot // nil: err says why
 	err                error
 	state              state
@@ -96,8 +97,8 @@ func region(p *shmseg.Peek, i int) []byte {
 
 // snapshot looks at a ring whose geometry is in the header of its regions; either may be nil.
 func snapshot(producer, consumer []byte) (*ring.Snapshot, error) {
-	p, errP := regionHeader(producer, ring.KindSPSCProducer)
-	c, errC := regionHeader(consumer, ring.KindSPSCConsumer)
+	p, errP := regionHeader(producer, ring.KindSPSCProducer, ring.KindMPSCProducer)
+	c, errC := regionHeader(consumer, ring.KindSPSCConsumer, ring.KindMPSCConsumer)
 	h := p
 	switch {
 	case errP != nil && !errors.Is(errP, ring.ErrNoRing):
@@ -118,13 +119,14 @@ func snapshot(producer, consumer []byte) (*ring.Snapshot, error) {
 	return &s, nil
 }
 
-func regionHeader(region []byte, kind uint32) (ring.RegionHeader, error) {
+// regionHeader reads the header of a region that holds one of two kinds of a ring's side.
+func regionHeader(region []byte, one, many uint32) (ring.RegionHeader, error) {
 	if region == nil {
 		return ring.RegionHeader{}, ring.ErrNoRing
 	}
 	h, err := ring.ReadHeader(region)
-	if err == nil && h.Kind != kind {
-		err = fmt.Errorf("%w: kind %d in the place of kind %d", ring.ErrCorrupt, h.Kind, kind)
+	if err == nil && h.Kind != one && h.Kind != many {
+		err = fmt.Errorf("%w: kind %d in the place of kind %d or %d", ring.ErrCorrupt, h.Kind, one, many)
 	}
 	return h, err
 }
@@ -197,9 +199,13 @@ func (r *ringView) corrupt() bool {
 }
 
 // deadPeer reports whether somebody died without closing the ring. Who has which side of a named segment is not known
-// here; it is dead when its creator is, and nobody has it mapped.
+// here; it is dead when its creator is, and nobody has it mapped. Of many producers, one that died matters if others
+// have to wait for it.
 func (r *ringView) deadPeer(everybodySeen bool) bool {
 	s := r.snapshot
+	if r.waitsForDead() {
+		return true
+	}
 	if r.kind == "named" {
 		if !r.bothDead() || s.Producer.Closed {
 			return false

@@ -4,19 +4,21 @@ import (
 	"bufio"
 	"context"
 	"encoding/binary"
+	"errors"
 	"hash/crc32"
 	"os"
 	"strconv"
 	"syscall"
 
 	"github.com/shmwire/shmwire/internal/shmtest"
+	"github.com/shmwire/shmwire/internal/sys"
 	"github.com/shmwire/shmwire/ring"
 	"github.com/shmwire/shmwire/shmseg"
 	"golang.org/x/sys/unix"
 )
 
 func systemRoles() map[string]shmtest.Role {
-	return map[string]shmtest.Role{"produce": produceRole, "shmctl": shmctlRole}
+	return map[string]shmtest.Role{"produce": produceRole, "join": joinRole, "shmctl": shmctlRole}
 }
 
 // become makes the process one of another user, which its equals may look into as they may into any of theirs.
@@ -71,33 +73,87 @@ func namedGeometry() ring.Geometry { return ring.Geometry{Slots: 16, SlotBytes: 
 // produceRole makes the file of a named segment with one ring in it, sends some records and waits: path, records.
 func produceRole(args []string) int {
 	geo := namedGeometry()
-	b, err := namedBytes(geo.ProducerBytes(), geo.ConsumerBytes())
+	if err := writeNamed(args[0], geo); err != nil {
+		return failed(err)
+	}
+	_, err := produce(args[0], args[1], ring.Config{Geometry: geo, PeerNeverParks: true})
+	return ready(err)
+}
+
+// joinRole joins the producers of a named ring, sends some records and does one more thing: path, records, claim (and
+// never commit), close or nothing. Then it waits.
+func joinRole(args []string) int {
+	self := sys.Self()
+	p, err := produce(args[0], args[1], ring.Config{
+		Geometry: manyGeometry(), PeerNeverParks: true, PID: uint64(self.PID), StartTime: self.Start,
+	})
 	if err != nil {
 		return failed(err)
 	}
-	if err := os.WriteFile(args[0], b, 0o600); err != nil {
-		return failed(err)
-	}
-	f, err := os.OpenFile(args[0], os.O_RDWR, 0)
-	if err != nil {
-		return failed(err)
-	}
-	memory, err := syscall.Mmap(int(f.Fd()), 0, len(b), syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
-	if err != nil {
-		return failed(err)
-	}
-	offsets, _ := shmseg.Layout(geo.ProducerBytes(), geo.ConsumerBytes())
-	p, err := ring.NewProducer(memory[offsets[0]:], memory[offsets[1]:], ring.Config{Geometry: geo, PeerNeverParks: true})
-	if err != nil {
-		return failed(err)
-	}
-	count, _ := strconv.Atoi(args[1])
-	for range count {
-		if ok, err := p.TrySend(make([]byte, 40)); !ok {
+	switch args[2] {
+	case "claim":
+		if _, ok, err := p.TryClaim(100); !ok {
 			return failed(err)
 		}
+	case "close":
+		p.Close()
+	}
+	return ready(nil)
+}
+
+// manyGeometry is that of a ring with many producers.
+func manyGeometry() ring.Geometry { return ring.Geometry{Slots: 16, SlotBytes: 64, MPSC: true} }
+
+// ready says so and waits until the parent wants no more, unless there is an error.
+func ready(err error) int {
+	if err != nil {
+		return failed(err)
 	}
 	tell("ready")
 	bufio.NewScanner(os.Stdin).Scan()
 	return 0
+}
+
+// writeNamed makes the file of a named segment with a ring in it that nobody has used.
+func writeNamed(path string, geo ring.Geometry) error {
+	b, err := namedBytes(geo.ProducerBytes(), geo.ConsumerBytes())
+	if err != nil {
+		return err
+	}
+	return os.WriteFile(path, b, 0o600)
+}
+
+// mapNamed returns the regions of a named ring. They stay mapped until unmap is called.
+func mapNamed(path string, geo ring.Geometry) (producer, consumer []byte, unmap func() error, err error) {
+	f, err := os.OpenFile(path, os.O_RDWR, 0)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	defer f.Close()
+	offsets, size := shmseg.Layout(geo.ProducerBytes(), geo.ConsumerBytes())
+	memory, err := syscall.Mmap(int(f.Fd()), 0, size, syscall.PROT_READ|syscall.PROT_WRITE, syscall.MAP_SHARED)
+	if err != nil {
+		return nil, nil, nil, err
+	}
+	return memory[offsets[0]:], memory[offsets[1]:], func() error { return syscall.Munmap(memory) }, nil
+}
+
+// produce sends so many records of 40 bytes into a named ring.
+func produce(path, count string, cfg ring.Config) (*ring.Producer, error) {
+	producer, consumer, _, err := mapNamed(path, cfg.Geometry) // until the process ends
+	if err != nil {
+		return nil, err
+	}
+	p, err := ring.NewProducer(producer, consumer, cfg)
+	if err != nil {
+		return nil, err
+	}
+	n, err := strconv.Atoi(count)
+	for ; n > 0 && err == nil; n-- {
+		var ok bool
+		if ok, err = p.TrySend(make([]byte, 40)); !ok {
+			err = errors.Join(err, errors.New("no space"))
+		}
+	}
+	return p, err
 }

@@ -52,6 +52,7 @@ func look(ctx context.Context, dir string) (*survey, error) {
 			return nil, err
 		}
 		r.inspect()
+		r.findOwners(s.host)
 		r.judge(s.refused == 0)
 	}
 	if s.refused > 0 {

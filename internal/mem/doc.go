@@ -14,4 +14,10 @@
 //
 // Under the race detector and on all other architectures both are plain sync/atomic stores, so that the detector
 // sees the same program.
+//
+// # Schedules
+//
+// Under the build tag shmsteps, for tests alone, words are types of their own that have a test make each access to a
+// region in their place. So it decides who goes on after every single access, and what of a store is visible to whom.
+// In every other build [Word64] and [Word32] are those of sync/atomic, at no cost.
 package mem

@@ -3,6 +3,7 @@
 #include "textflag.h"
 
 // func StoreRelease64(p *Word64, v uint64)
+// STLR keeps everything before it before it, and a later LDAR, which every atomic load is, behind it.
 TEXT ·StoreRelease64(SB), NOSPLIT, $0-16
 	MOVD p+0(FP), R0
 	MOVD v+8(FP), R1

@@ -5,6 +5,9 @@ package mem
 // StoreRelease64 stores v in *p so that everything this goroutine wrote before is visible to whoever loads v.
 // It does not order later loads: a store-load order needs p.Store.
 //
+// On amd64 it is a MOVQ, with neither LOCK nor XCHG, which p.Store is; on arm64 an STLR, without DMB. internal/policy
+// disassembles both.
+//
 //go:noescape
 func StoreRelease64(p *Word64, v uint64)
 

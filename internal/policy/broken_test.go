@@ -145,6 +145,8 @@ func brokenHouses() []broken {
 		one("no state", "error without value", "ring/a.go", file("ring")+"\nvar errLast error\n", "variable errLast is neither"),
 		one("no state", "like an error", "ring/a.go", file("ring")+"\nvar errand = newErrand()\n", "variable errand is neither"),
 		one("no state", "for the race detector", "ring/a.go", "//go:build race\n\n"+file("ring")+"\nvar n int\n"),
+		one("no state", "for schedules", "ring/a.go", "//go:build shmsteps\n\n"+file("ring")+"\nvar n int\n"),
+		one("no state", "not for schedules", "ring/a.go", "//go:build !shmsteps\n\n"+file("ring")+"\nvar n int\n", "variable n"),
 		one("no state", "not only for the race detector", "ring/a.go", "//go:build race || linux\n\n"+file("ring")+"\nvar n int\n", "variable n"),
 		{"no state", "table written elsewhere", map[string]string{
 			"ring/a.go":         file("ring") + "\nvar a, b, c, d, e = T{}, T{}, T{}, T{}, T{}\nvar ok = T{}\n",

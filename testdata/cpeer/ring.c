@@ -22,6 +22,7 @@ enum {
 	SLEEPING_AT = 264,
 	DOORBELL_AT = 384,
 	CLOSED_AT = 512,
+	SHARED_POSITION_AT = 640 + 7 * 8, // among the producer's statistics
 	DESCRIPTORS_AT = 896, // the producer's, in a ring with one producer
 	CONSUMER_BYTES = 896,
 };
@@ -216,6 +217,7 @@ void producer_publish(struct producer *p)
 		atomic_store_explicit(&p->descriptors[p->first_at % p->s.a.slots], p->first, memory_order_release);
 		p->first = 0;
 		p->published = p->position;
+		atomic_store_explicit(word64(&p->s, SHARED_POSITION_AT), p->position, memory_order_relaxed);
 	}
 	answer(&p->s);
 }
