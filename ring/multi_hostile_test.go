@@ -184,7 +184,7 @@ func TestMultiStallWhereARecordWas(t *testing.T) {
 // neither panics nor loops, and never goes back or further than a ring a call. The words are on the heap, so that the
 // race detector sees how they are read.
 func TestMultiConsumerWhileTheRegionIsRewritten(t *testing.T) {
-	rounds := 3000
+	rounds := 1000
 	if testing.Short() {
 		rounds = 300
 	}
