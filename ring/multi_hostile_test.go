@@ -113,7 +113,7 @@ func TestMultiProducerGoesForwardWithALieOf2To38(t *testing.T) {
 	position.Store(1)
 	_, err := p.TrySend(nil)
 	requireCorrupt(t, err, ring.CorruptError{
-		Region: "consumer", Field: "position", Position: 1<<38 + 2, Got: 1, Want: fmt.Sprintf("%d to %d", 1<<38+1, 1<<38+2),
+		Region: "consumer", Field: "position", Position: 1<<38 + 2, Got: 1, Want: fmt.Sprintf("%d to %d", uint64(1<<38+1), uint64(1<<38+2)),
 	}, producerCalls(p)...)
 }
 
