@@ -76,8 +76,8 @@
 //   - I15 The consumer steps over a claim only if its owner is proven dead and the claim's descriptor, loaded again after
 //     the proof, is still what it was. No time-out ever does. A claim is neither taken back nor shortened: an abort covers
 //     it with a SKIP, and padding is a claim of its own.
-//   - I16 The stream ends when there has been an owner, all are closed or proven dead, and then the claim word still says
-//     that nothing has been claimed behind the consumer's position. An owner closes when all its claims have ended.
+//   - I16 The stream ends when there has been an owner, all are closed or proven dead at one moment, and after it the claim
+//     word still says that nothing has been claimed behind the consumer's position. An owner closes when all its claims have ended.
 //
 // # Memory model
 //

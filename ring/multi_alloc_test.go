@@ -3,11 +3,13 @@ package ring_test
 import (
 	"testing"
 
+	"github.com/shmwire/shmwire/internal/shmtest"
 	"github.com/shmwire/shmwire/ring"
 	"github.com/stretchr/testify/assert"
 )
 
 func TestMultiNothingAllocatesPerMessage(t *testing.T) {
+	shmtest.Watchdog(t, watch)
 	ctx := t.Context()
 	for _, mode := range waitModes {
 		t.Run(mode.name, func(t *testing.T) {

@@ -19,6 +19,7 @@ import (
 
 // The consumer stands at position 13 of 8 slots of 16 bytes: index 5, lap 1, three slots left, records up to 64 bytes.
 func TestMultiConsumerRefusesBadWords(t *testing.T) {
+	shmtest.Watchdog(t, watch)
 	const at = 13
 	geo := ring.Geometry{Slots: 8, SlotBytes: 16}
 	busy := func(owner, slots uint64) uint64 { return desc(geo, at, owner<<18|slots, 1) }
@@ -183,7 +184,7 @@ func TestMultiStallWhereARecordWas(t *testing.T) {
 // neither panics nor loops, and never goes back or further than a ring a call. The words are on the heap, so that the
 // race detector sees how they are read.
 func TestMultiConsumerWhileTheRegionIsRewritten(t *testing.T) {
-	rounds := 3000
+	rounds := 1000
 	if testing.Short() {
 		rounds = 300
 	}

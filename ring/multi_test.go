@@ -41,7 +41,7 @@ func TestMultiTakeTurns(t *testing.T) {
 // TestMultiStress: goroutines on one ring on the heap, so that the race detector sees it. Each producer's messages
 // arrive whole and in order, and nothing else does.
 func TestMultiStress(t *testing.T) {
-	each := 3000
+	each := 1500
 	if testing.Short() {
 		each = 250
 	}
