@@ -35,6 +35,11 @@ func (p pattern) window(number, k uint64) []byte {
 
 // fill writes message number, its number first.
 func (p pattern) fill(msg []byte, number uint64) {
+	if len(msg) <= chunk { // in a hurry
+		copy(msg, p.window(number, 0))
+		binary.LittleEndian.PutUint64(msg, number)
+		return
+	}
 	for k, rest := uint64(0), msg; len(rest) > 0; k++ {
 		rest = rest[copy(rest, p.window(number, k)):]
 	}
@@ -48,6 +53,9 @@ func number(msg []byte) uint64 { return binary.LittleEndian.Uint64(msg) }
 func (p pattern) intact(msg []byte, num uint64) bool {
 	if number(msg) != num {
 		return false
+	}
+	if len(msg) <= chunk { // in a hurry
+		return string(msg[8:]) == string(p.window(num, 0)[8:len(msg)])
 	}
 	first := min(len(msg), chunk)
 	if !bytes.Equal(msg[8:first], p.window(num, 0)[8:first]) {

@@ -18,6 +18,7 @@ type shape struct {
 	maxRecord int
 	partSlots uint64 // of a batch that are published at once
 	hotSlots  uint64 // after so many slots a producer sees whether to go back to the front; 0: never
+	hintSlots uint64 // how far ahead a consumer asks for payload
 	mpsc      bool
 	slotShift uint8 // always used with & 63, so that the compiler needs no test for longer shifts
 	lapShift  uint8
@@ -26,6 +27,12 @@ type shape struct {
 // hotBytes is how much of a ring an exchange of requests and answers uses: what fits into a core's second-level cache
 // many times over.
 const hotBytes = 64 << 10
+
+// hintLines is how many cache lines a consumer asks for at once, and as many ahead of where it reads.
+const (
+	hintLines = 8
+	cacheLine = 64
+)
 
 func hotSlots(g Geometry) uint64 {
 	if n := hotBytes / g.SlotBytes; g.Slots > n {
@@ -46,6 +53,7 @@ func makeShape(producerRegion []byte, g Geometry) shape {
 		maxRecord: g.MaxRecord(),
 		partSlots: max(64, uint64(g.Slots)/8),
 		hotSlots:  hotSlots(g),
+		hintSlots: max(1, uint64(hintLines*cacheLine/g.SlotBytes)),
 		mpsc:      g.MPSC,
 		slotShift: g.slotShift(),
 		lapShift:  g.lapShift(),

@@ -27,3 +27,14 @@ again:
 	JNZ again
 done:
 	RET
+
+// func PrefetchLines(p *byte, n int)
+TEXT ·PrefetchLines(SB), NOSPLIT, $0-16
+	MOVQ p+0(FP), AX
+	MOVQ n+8(FP), BX
+more:
+	PREFETCHT0 (AX)
+	ADDQ $64, AX
+	SUBQ $1, BX
+	JGT more
+	RET

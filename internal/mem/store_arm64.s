@@ -26,3 +26,14 @@ again:
 	CBNZ R0, again
 done:
 	RET
+
+// func PrefetchLines(p *byte, n int)
+TEXT ·PrefetchLines(SB), NOSPLIT, $0-16
+	MOVD p+0(FP), R0
+	MOVD n+8(FP), R1
+more:
+	PRFM (R0), PLDL1KEEP
+	ADD $64, R0
+	SUBS $1, R1
+	BGT more
+	RET

@@ -16,6 +16,12 @@ func StoreRelease64(p *Word64, v uint64)
 //go:noescape
 func Prefetch(p *byte)
 
+// PrefetchLines asks the processor for n cache lines of 64 bytes from p on, to be read soon, without waiting for them. It
+// touches nothing, wherever p points.
+//
+//go:noescape
+func PrefetchLines(p *byte, n int)
+
 // Pause tells the processor n times that this is a spin loop: about 25 ns each on recent x86, a few on arm64.
 //
 //go:noescape

@@ -17,6 +17,9 @@ func StorePlain64(p *Word64, v uint64) { p.Store(v) }
 // Prefetch does nothing: Go offers no portable hint.
 func Prefetch(*byte) {}
 
+// PrefetchLines does nothing: Go offers no portable hint.
+func PrefetchLines(*byte, int) {}
+
 // Pause passes a moment of a spin loop: Go offers no portable processor hint, so it counts.
 func Pause(n uint32) {
 	for range n {
