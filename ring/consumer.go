@@ -20,6 +20,7 @@ type Consumer struct {
 	ahead     uint64 // the checked descriptor at pos, COMMITTED; 0 if not seen yet
 	published uint64 // what the producer knows of pos
 	every     uint64 // slots after which it hears at the latest: max(1, N/8)
+	expect    int    // bytes of the next record: as many as the last had
 	ringer
 	state uint8
 
@@ -283,6 +284,7 @@ func (c *Consumer) checkAborted(slots, left uint64) (uint64, error) {
 func (c *Consumer) give(n int) {
 	c.stats.Records++
 	c.stats.Bytes += uint64(n)
+	c.expect = n
 	from := c.pos
 	c.pos += c.slotsFor(n)
 	c.ahead = 0
@@ -325,9 +327,12 @@ func (c *Consumer) publishPosition() {
 // lookForRecord is find for a wait: paddings stepped over count as found too.
 func (c *Consumer) lookForRecord() bool {
 	from := c.pos
-	// The producer takes both lines away from us when it writes a record, the payload's and the descriptor's. Asked for
-	// before the descriptor is looked at, the first comes back together with the second and not after it.
-	mem.Prefetch(&c.slots[from&c.mask<<(c.slotShift&63)])
+	// The producer takes the lines away from us when it writes a record, the payload's and the descriptor's. Asked for
+	// before the descriptor is looked at, the first come back together with the last and not after it. A long record takes
+	// so long to write that its first lines would be taken from under the producer's hands.
+	if c.expect <= expectLines*cacheLine {
+		mem.PrefetchLines(&c.slots[from&c.mask<<(c.slotShift&63)], (c.expect+cacheLine-1)/cacheLine)
+	}
 	found, err := c.find()
 	return found || err != nil || c.pos != from // the caller asks again and gets the error
 }

@@ -28,10 +28,12 @@ type shape struct {
 // many times over.
 const hotBytes = 64 << 10
 
-// hintLines is how many cache lines a consumer asks for at once, and as many ahead of where it reads.
 const (
-	hintLines = 8
 	cacheLine = 64
+	// hintLines is how many cache lines a consumer asks for at once, and as many ahead of where it reads.
+	hintLines = 8
+	// expectLines is how many lines a record may have that a waiting consumer asks for before it is there.
+	expectLines = 4
 )
 
 func hotSlots(g Geometry) uint64 {

@@ -80,7 +80,8 @@ func TestStores(t *testing.T) {
 	mem.StorePlain64(&w[0], 1<<63|1)
 	mem.StoreRelease64(&w[2], 1<<62|2)
 	assert.Equal(t, []uint64{1<<63 | 1, 0, 1<<62 | 2}, []uint64{w[0].Load(), w[1].Load(), w[2].Load()})
-	mem.Prefetch(&mem.AlignedBytes(8)[3])
+	mem.PrefetchLines(&mem.AlignedBytes(8)[3], 0)
+	mem.PrefetchLines(&mem.AlignedBytes(8)[3], 1000) // beyond all memory of ours, too
 	mem.Pause(0)
 	mem.Pause(3)
 }

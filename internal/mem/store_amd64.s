@@ -10,12 +10,6 @@ TEXT ·StoreRelease64(SB), NOSPLIT, $0-16
 	MOVQ BX, 0(AX)
 	RET
 
-// func Prefetch(p *byte)
-TEXT ·Prefetch(SB), NOSPLIT, $0-8
-	MOVQ p+0(FP), AX
-	PREFETCHT0 (AX)
-	RET
-
 // func Pause(n uint32)
 TEXT ·Pause(SB), NOSPLIT, $0-4
 	MOVL n+0(FP), AX

@@ -10,12 +10,6 @@ TEXT ·StoreRelease64(SB), NOSPLIT, $0-16
 	STLR R1, (R0)
 	RET
 
-// func Prefetch(p *byte)
-TEXT ·Prefetch(SB), NOSPLIT, $0-8
-	MOVD p+0(FP), R0
-	PRFM (R0), PLDL1KEEP
-	RET
-
 // func Pause(n uint32)
 TEXT ·Pause(SB), NOSPLIT, $0-4
 	MOVWU n+0(FP), R0

@@ -11,13 +11,8 @@ package mem
 //go:noescape
 func StoreRelease64(p *Word64, v uint64)
 
-// Prefetch asks the processor for the cache line at p, to be read soon, without waiting for it.
-//
-//go:noescape
-func Prefetch(p *byte)
-
-// PrefetchLines asks the processor for n cache lines of 64 bytes from p on, to be read soon, without waiting for them. It
-// touches nothing, wherever p points.
+// PrefetchLines asks the processor for n cache lines of 64 bytes from p on (at least one), to be read soon, without
+// waiting for them. It touches nothing, wherever they lie.
 //
 //go:noescape
 func PrefetchLines(p *byte, n int)

@@ -14,9 +14,6 @@ func StoreRelease64(p *Word64, v uint64) { p.Store(v) }
 // release store by the same goroutine.
 func StorePlain64(p *Word64, v uint64) { p.Store(v) }
 
-// Prefetch does nothing: Go offers no portable hint.
-func Prefetch(*byte) {}
-
 // PrefetchLines does nothing: Go offers no portable hint.
 func PrefetchLines(*byte, int) {}
 

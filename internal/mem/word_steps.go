@@ -105,8 +105,8 @@ func StorePlain64(p *Word64, v uint64) {
 	}
 }
 
-// Prefetch does nothing: caches are not modelled.
-func Prefetch(*byte) {}
+// PrefetchLines does nothing: caches are not modelled.
+func PrefetchLines(*byte, int) {}
 
 // Pause does nothing: time is not modelled.
 func Pause(uint32) {}
