@@ -288,13 +288,13 @@ func (c *Consumer) give(n int) {
 	from := c.pos
 	c.pos += c.slotsFor(n)
 	c.ahead = 0
-	if from^c.pos >= c.hintSlots {
-		c.lookAhead(c.pos - from)
-	}
 	// sync(commit) takes over, as in lookHere.
 	if d := c.descs[c.pos&c.mask].Load(); ready(d, c.pos, c.lapShift) {
 		if d&stateMask == stateCommitted && d>>xShift&xMask <= uint64(c.slotBytes) {
 			c.ahead = d // one slot: nothing more to check
+		}
+		if from^c.pos >= c.hintSlots {
+			c.lookAhead(c.pos - from)
 		}
 		if c.pos-c.published < c.every {
 			return
