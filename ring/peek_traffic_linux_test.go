@@ -5,6 +5,7 @@ import (
 	"encoding/binary"
 	"errors"
 	"fmt"
+	"runtime"
 	"sync"
 	"syscall"
 	"testing"
@@ -76,6 +77,7 @@ func TestPeekBesideTraffic(t *testing.T) {
 		w, err := ring.Peek(prod, cons, geo, 9, geo.MaxRecord())
 		require.NoError(t, err)
 		require.NoError(t, inOrder(w))
+		runtime.Gosched() // they may have but one processor
 		seen += len(w)
 	}
 	require.NotZero(t, seen)
