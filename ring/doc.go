@@ -39,7 +39,7 @@
 //   - I2 consumer position ≤ producer position ≤ consumer position + N. Each side knows its own position privately; the
 //     consumer's is also published, the producer's is not: the descriptors say it.
 //   - I3 A descriptor counts for a position only if it is not EMPTY and has the position's lap. The consumer looks at the
-//     descriptor at its own position and nowhere else.
+//     descriptor at its own position and nowhere else (but for a hint which lines to ask for, from which nothing follows).
 //   - I4 No record crosses the end of the ring. A SKIP descriptor covers exactly the slots left before the end, never
 //     starts at index 0, and has a record behind it at index 0 (or the end of the stream, see I6). A record is at most
 //     half the ring, so it and its padding always fit into an empty one.
@@ -139,7 +139,7 @@
 // A descriptor left from exactly 2^36 laps ago looks current. The consumer has always taken it by then and the producer
 // overwritten it, so only memory handed to a new ring without clearing could show it. A producer of an MPSC ring that is
 // stopped inside a claim while the others claim exactly 2^38 slots, so that the claim word is the same again, takes it for
-// unchanged.
+// unchanged; and a consumer that lies about its position by exactly a multiple of 2^38 is believed, to its own harm.
 //
 // Producers of an MPSC ring that wait for space for a large record can be overtaken by smaller ones for as long as these
 // keep coming; the context bounds the wait.

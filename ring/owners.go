@@ -153,7 +153,9 @@ func (n *numbers) take(owner int, word uint64) (*seat, error) {
 		if !ok {
 			return nil, nil
 		}
-		release = let
+		if let != nil {
+			release = let
+		}
 	}
 	n.raise(uint64(owner))
 	entry := ownerEntry(owner)

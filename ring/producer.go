@@ -117,7 +117,8 @@ func newProducer(own, peer []byte, cfg *Config) *Producer {
 // MaxRecord returns the length in bytes of the longest message: [Geometry.MaxRecord].
 func (p *Producer) MaxRecord() int { return p.maxRecord }
 
-// Position returns the position after the last record that this handle committed, in slots since position 0.
+// Position returns the position after the last record that this handle committed, or padding or aborted claim on an MPSC
+// ring, in slots since position 0.
 func (p *Producer) Position() uint64 { return p.pos }
 
 // Err returns the [*CorruptError] that ended the handle, or nil.

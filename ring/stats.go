@@ -6,7 +6,7 @@ import "github.com/shmwire/shmwire/internal/mem"
 type Stats struct {
 	Records   uint64 // messages committed or taken; aborted claims do not count
 	Bytes     uint64 // payload bytes of these
-	Skips     uint64 // paddings at the end of the ring, written or stepped over
+	Skips     uint64 // paddings at the end of the ring and, on an MPSC ring, aborted claims, written or stepped over
 	Waits     uint64 // times that space or a record was not there at once and the call had to wait
 	Parks     uint64 // times that the handle announced a sleep
 	Rings     uint64 // times that it rang the other side's doorbell
