@@ -17,10 +17,10 @@ type batch struct {
 }
 
 // SendBatch sends copies of msgs as one record each, in order, and returns how many are committed. Records become
-// visible together: one atomic store publishes all that fit into an eighth of the ring (64 slots at least), so that the
-// consumer of a larger batch works while the rest is written; on an MPSC ring no more than the longest record takes. When space runs out, what is in hand is published and
-// SendBatch waits. All lengths are checked first, so [ErrTooLarge] means n = 0; the other
-// errors are those of [Producer.Send], and the first n messages have been sent then.
+// visible together: one atomic store publishes all that fit into an eighth of the ring (64 slots at least; on an MPSC ring
+// no more than the longest record takes), so that the consumer of a larger batch works while the rest is written. When
+// space runs out, what is in hand is published and SendBatch waits. All lengths are checked first, so [ErrTooLarge] means
+// n = 0; the other errors are those of [Producer.Send], and the first n messages have been sent then.
 func (p *Producer) SendBatch(ctx context.Context, msgs [][]byte) (n int, err error) {
 	if err := ctx.Err(); err != nil {
 		return 0, err
