@@ -181,8 +181,10 @@ func TestForeignClientsAreRejectedAndOthersServed(t *testing.T) {
 			foreign, err := net.Dial("unix", path)
 			require.NoError(t, err)
 			defer foreign.Close()
-			_, err = foreign.Write([]byte(tt.bytes))
-			require.NoError(t, err)
+			if tt.bytes != "" {
+				_, _, err = foreign.(*net.UnixConn).WriteMsgUnix([]byte(tt.bytes), credentials(), nil)
+				require.NoError(t, err)
+			}
 			if tt.end {
 				foreign.Close()
 			}

@@ -12,3 +12,6 @@ const wished = shmwire.UnixSocket
 
 // systemRoles are the roles that this system has beside the common ones.
 func systemRoles() map[string]shmtest.Role { return nil }
+
+// credentials is the control message that says who writes, where there is one.
+func credentials() []byte { return nil }
