@@ -290,8 +290,8 @@ func (c *Consumer) give(n int) {
 	c.ahead = 0
 	// sync(commit) takes over, as in lookHere.
 	if d := c.descs[c.pos&c.mask].Load(); ready(d, c.pos, c.lapShift) {
-		if d&stateMask == stateCommitted && d>>xShift&xMask <= uint64(c.slotBytes) {
-			c.ahead = d // one slot: nothing more to check
+		if d&stateMask == stateCommitted && c.sound(d) {
+			c.ahead = d
 		}
 		if from^c.pos >= c.hintSlots {
 			c.lookAhead(c.pos - from)
@@ -301,6 +301,12 @@ func (c *Consumer) give(n int) {
 		}
 	}
 	c.publishPosition()
+}
+
+// sound reports whether COMMITTED descriptor d at pos passes check, without saying what is wrong if it does not.
+func (c *Consumer) sound(d uint64) bool {
+	n := int(d >> xShift & xMask)
+	return n <= c.slotBytes || n <= c.maxRecord && c.slotsFor(n) <= c.left(c.pos)
 }
 
 // lookAhead asks for the lines of a record some way ahead, if there is one, so that they come while those before it are

@@ -135,14 +135,14 @@ func (p *Producer) Stats() Stats {
 // is none. Errors: ErrTooLarge, ErrCorrupt, [os.ErrClosed] after Close, [io.ErrClosedPipe] when there is no space and
 // the consumer has closed.
 func (p *Producer) TrySend(msg []byte) (ok bool, err error) {
-	at := p.pos
-	if p.state != 0 || len(msg) > p.slotBytes || at == p.limit {
+	at, slots := p.pos, p.slotsFor(len(msg))
+	i := at & p.mask
+	// limit says that the slots are free (I5); on an MPSC ring it never does. They must end before the ring does (I4).
+	if p.state != 0 || len(msg) > p.maxRecord || p.limit-at < slots || i+slots > p.mask+1 {
 		return p.trySend(msg)
 	}
-	// One slot: it always fits before the end (I4), and limit says that it is free (I5).
-	i := at & p.mask
 	copy(p.slots[i<<(p.slotShift&63):], msg)
-	p.pos = at + 1
+	p.pos = at + slots
 	p.stats.Records++
 	p.stats.Bytes += uint64(len(msg))
 	// sync(commit) publishes: the payload above. Pairs with Consumer.lookHere. sync(park): as in ringer.publish, which this
