@@ -204,6 +204,9 @@ func TestMultiConsumerWhileTheRegionIsRewritten(t *testing.T) {
 						return
 					default:
 						rewriteNear(rng.Uint64, geo, prod, at.Load())
+						if i%256 == 0 {
+							runtime.Gosched() // there may be but one processor
+						}
 					}
 				}
 			}()
