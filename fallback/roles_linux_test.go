@@ -8,7 +8,6 @@ import (
 	"net"
 	"os"
 	"path/filepath"
-	"runtime"
 	"strconv"
 	"syscall"
 	"time"
@@ -47,34 +46,21 @@ func failed(err error) int {
 	return 1
 }
 
-// thisThreadAs makes the calling goroutine's thread, which it keeps, one of another user: it alone is asked who it is.
-// To change all threads at once, as package syscall does, Go interrupts them, which an emulator may not survive.
-func thisThreadAs(uid int) error {
-	runtime.LockOSThread()
-	id := uintptr(uid)
-	for _, call := range []uintptr{syscall.SYS_SETRESGID, syscall.SYS_SETRESUID} {
-		if _, _, errno := syscall.RawSyscall(call, id, id, id); errno != 0 {
-			return os.NewSyscallError("setresid", errno)
-		}
-	}
-	return nil
-}
-
 // shakeAs shakes hands over descriptor 3 as the user args[1] (empty: as it is), answering if args[0] says so, and
 // prints that it is ready and then what came of it. It stays until its parent has seen enough.
 func shakeAs(args []string) int {
-	s, err := newStore(2)
-	if err != nil {
-		return failed(err)
-	}
 	if args[1] != "" {
 		uid, err := strconv.Atoi(args[1])
 		if err != nil {
 			return failed(err)
 		}
-		if err := thisThreadAs(uid); err != nil {
+		if err := shmtest.Become(uid); err != nil {
 			return failed(err)
 		}
+	}
+	s, err := newStore(2)
+	if err != nil {
+		return failed(err)
 	}
 	uc, err := inherited()
 	if err != nil {
@@ -256,7 +242,7 @@ func dialAs(args []string) int {
 	if err != nil {
 		return failed(err)
 	}
-	if err := thisThreadAs(uid); err != nil {
+	if err := shmtest.Become(uid); err != nil {
 		return failed(err)
 	}
 	c, err := net.Dial("unix", args[0])

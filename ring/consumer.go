@@ -131,7 +131,9 @@ func (c *Consumer) Receive(ctx context.Context, buf []byte) (msg []byte, err err
 	if c.ahead != 0 && c.state == 0 { // TryReceive without its call
 		n := int(c.ahead >> xShift & xMask)
 		msg = append(buf[:0], c.payload(c.pos, n)...)
-		c.give(n)
+		if !c.advance(n) || c.pos-c.published >= c.every { // give without its call
+			c.publishPosition()
+		}
 		return msg, nil
 	}
 	for {
@@ -282,6 +284,13 @@ func (c *Consumer) checkAborted(slots, left uint64) (uint64, error) {
 // give gives back the record of n bytes at pos. The producer hears of it now if there is nothing to take behind it, and
 // otherwise once in N/8 slots.
 func (c *Consumer) give(n int) {
+	if !c.advance(n) || c.pos-c.published >= c.every {
+		c.publishPosition()
+	}
+}
+
+// advance takes the record of n bytes at pos and reports whether there is something to take behind it.
+func (c *Consumer) advance(n int) (more bool) {
 	c.stats.Records++
 	c.stats.Bytes += uint64(n)
 	c.expect = n
@@ -289,18 +298,17 @@ func (c *Consumer) give(n int) {
 	c.pos += c.slotsFor(n)
 	c.ahead = 0
 	// sync(commit) takes over, as in lookHere.
-	if d := c.descs[c.pos&c.mask].Load(); ready(d, c.pos, c.lapShift) {
-		if d&stateMask == stateCommitted && c.sound(d) {
-			c.ahead = d
-		}
-		if from^c.pos >= c.hintSlots {
-			c.lookAhead(c.pos - from)
-		}
-		if c.pos-c.published < c.every {
-			return
-		}
+	d := c.descs[c.pos&c.mask].Load()
+	if !ready(d, c.pos, c.lapShift) {
+		return false
 	}
-	c.publishPosition()
+	if d&stateMask == stateCommitted && c.sound(d) {
+		c.ahead = d
+	}
+	if from^c.pos >= c.hintSlots {
+		c.lookAhead(c.pos - from)
+	}
+	return true
 }
 
 // sound reports whether COMMITTED descriptor d at pos passes check, without saying what is wrong if it does not.

@@ -179,15 +179,7 @@ func (r *reading) take(n int) bool {
 	if c.state&handleClosed != 0 {
 		return false
 	}
-	c.stats.Records++
-	c.stats.Bytes += uint64(n)
-	c.pos += c.slotsFor(n)
-	c.ahead = 0
-	// sync(commit) takes over, as in lookHere.
-	if d := c.descs[c.pos&c.mask].Load(); counts(d, c.pos, c.lapShift) &&
-		d&stateMask == stateCommitted && d>>xShift&xMask <= uint64(c.slotBytes) {
-		c.ahead = d // one slot: nothing more to check
-	}
+	c.advance(n)
 	return true
 }
 

@@ -324,7 +324,7 @@ func TestFullFileSystem(t *testing.T) {
 // nobodyRole becomes another user and writes what opening and making come to.
 func nobodyRole(args []string) int {
 	uid, _ := strconv.Atoi(args[1])
-	if err := errors.Join(unix.Setgroups(nil), unix.Setgid(uid), unix.Setuid(uid)); err != nil {
+	if err := shmtest.Become(uid); err != nil {
 		fmt.Println(err)
 		return 1
 	}

@@ -14,7 +14,6 @@ import (
 	"github.com/shmwire/shmwire/internal/sys"
 	"github.com/shmwire/shmwire/ring"
 	"github.com/shmwire/shmwire/shmseg"
-	"golang.org/x/sys/unix"
 )
 
 func systemRoles() map[string]shmtest.Role {
@@ -27,16 +26,7 @@ func become(uid string) error {
 	if err != nil || id == 0 {
 		return err
 	}
-	if err := syscall.Setgroups(nil); err != nil {
-		return err
-	}
-	if err := syscall.Setresgid(id, id, id); err != nil {
-		return err
-	}
-	if err := syscall.Setresuid(id, id, id); err != nil {
-		return err
-	}
-	return unix.Prctl(unix.PR_SET_DUMPABLE, 1, 0, 0, 0)
+	return shmtest.Become(id)
 }
 
 // shmctlRole runs shmctl as another user, with both outputs where the parent reads, and says how it ended: uid, args.

@@ -1,6 +1,7 @@
 package shmtest
 
 import (
+	"errors"
 	"flag"
 	"fmt"
 	"io"
@@ -16,6 +17,9 @@ const misuseStatus = 2
 
 // roleEnv names the environment variable that makes a test binary a child.
 const roleEnv = "SHMTEST_ROLE"
+
+// playedEnv names the environment variable that says which role a child plays, for [Become].
+const playedEnv = "SHMTEST_PLAYED"
 
 // Role is the main function of a child process. It gets the arguments given to [Child]; what it returns is the exit
 // status. It reads the lines of [Process.Send] from os.Stdin, and what it writes to os.Stdout is read by
@@ -39,9 +43,9 @@ func Main(m *testing.M, roles map[string]Role) {
 }
 
 func runRole(name string, roles map[string]Role) int {
-	// What the role itself executes is no child of ours.
-	if err := os.Unsetenv(roleEnv); err != nil {
-		fmt.Fprintf(os.Stderr, "shmtest: unset %s: %v\n", roleEnv, err)
+	// What the role itself executes is no child of ours, unless it is the role again.
+	if err := errors.Join(os.Unsetenv(roleEnv), os.Setenv(playedEnv, name)); err != nil {
+		fmt.Fprintf(os.Stderr, "shmtest: note the role: %v\n", err)
 		return misuseStatus
 	}
 	role := roles[name]

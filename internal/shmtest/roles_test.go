@@ -4,6 +4,7 @@ import (
 	"bufio"
 	"fmt"
 	"io"
+	"maps"
 	"os"
 	"os/signal"
 	"strconv"
@@ -13,14 +14,16 @@ import (
 )
 
 func TestMain(m *testing.M) {
-	shmtest.Main(m, map[string]shmtest.Role{
+	roles := map[string]shmtest.Role{
 		"echo":   echo,
 		"status": status,
 		"deaf":   deaf,
 		"files":  files,
 		"chatty": chatty,
 		"silent": silent,
-	})
+	}
+	maps.Copy(roles, systemRoles())
+	shmtest.Main(m, roles)
 }
 
 // echo writes its arguments and then every line that it reads.
