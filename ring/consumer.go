@@ -9,7 +9,7 @@ import (
 	"github.com/shmwire/shmwire/internal/mem"
 )
 
-// Consumer is the receiving side of an SPSC ring. It belongs to one goroutine at a time; a call that finds another one
+// Consumer is the receiving side of a ring. It belongs to one goroutine at a time; a call that finds another one
 // waiting panics.
 //
 // In the terminology of the Go memory model, the commit of a record synchronizes before the call that takes it, and
