@@ -154,12 +154,11 @@ type cpeer struct {
 // the ring out and the consumer region of the ring in, and one that the C program writes.
 func newCPeer(t *testing.T, program string, e exchange) *cpeer {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "segtest-")
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
+	dir := shmtest.ShmDir(t)
 	c := &cpeer{exchange: e, t: t, stop: make(chan struct{})}
 	c.mine = c.segment(dir, "go")
 	c.theirs = c.segment(dir, "c")
+	var err error
 	c.its, err = shmseg.OpenNamed("c", shmseg.OpenOptions{Dir: dir, ReadOnly: true})
 	require.NoError(t, err)
 	t.Cleanup(func() { assert.NoError(t, c.its.Detach()) })

@@ -99,9 +99,7 @@ type worker struct {
 // newFactory makes the ring and starts the producers.
 func newFactory(t *testing.T, like assignment, producers int, numbered bool) *factory {
 	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "segtest-")
-	require.NoError(t, err)
-	t.Cleanup(func() { assert.NoError(t, os.RemoveAll(dir)) })
+	dir := shmtest.ShmDir(t)
 	like.Dir = dir
 	// The race detector would have each producer that ends in order sleep for a second, for the sake of other goroutines.
 	t.Setenv("GORACE", os.Getenv("GORACE")+" atexit_sleep_ms=0")
@@ -110,6 +108,7 @@ func newFactory(t *testing.T, like assignment, producers int, numbered bool) *fa
 		t: t, rand: shmtest.Rand(t), like: like, numbered: numbered, working: make([]*worker, producers),
 		stop: make(chan struct{}), over: make(chan struct{}),
 	}
+	var err error
 	f.segment, err = shmseg.CreateNamed("ring", shmseg.NamedOptions{
 		Dir: dir, Regions: []int{g.ProducerBytes(), g.ConsumerBytes(), journalBytes},
 	})

@@ -4,7 +4,6 @@ import (
 	"errors"
 	"fmt"
 	"io"
-	"os"
 	"strconv"
 	"testing"
 
@@ -63,9 +62,7 @@ func namedProducerRole(args []string) int {
 // Two processes share a ring in a segment that they found by its name. The sender is killed; what it committed is
 // delivered, and its successor finds the segment and goes on.
 func TestRingInANamedSegment(t *testing.T) {
-	dir, err := os.MkdirTemp("/dev/shm", "segtest-")
-	require.NoError(t, err)
-	defer func() { assert.NoError(t, os.RemoveAll(dir)) }()
+	dir := shmtest.ShmDir(t)
 	g := namedGeometry
 	s, err := shmseg.CreateNamed("ring", shmseg.NamedOptions{Dir: dir, Regions: []int{g.ProducerBytes(), g.ConsumerBytes()}})
 	require.NoError(t, err)

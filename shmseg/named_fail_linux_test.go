@@ -138,7 +138,7 @@ func TestEveryFailingStepOfCreateNamedLeavesNothing(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := shmDir(t)
+			dir := shmtest.ShmDir(t)
 			calls := eachCallFails(t, tt.byLink, func(call func()) { leavesDir(t, dir, call) }, func(table *sys.Table) error {
 				s, err := shmseg.CreateNamed("n", shmseg.NamedOptions{
 					Dir: dir, Regions: []int{4000}, Prefault: true, Sys: table,
@@ -157,7 +157,7 @@ func TestEveryFailingStepOfCreateNamedLeavesNothing(t *testing.T) {
 }
 
 func TestEveryFailingStepOfOpenNamedLeavesNothing(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	mustNamed(t, "n", shmseg.NamedOptions{Dir: dir, Regions: []int{4000}})
 	calls := eachCallFails(t, false, func(call func()) { leavesDir(t, dir, call) }, func(table *sys.Table) error {
 		s, err := shmseg.OpenNamed("n", shmseg.OpenOptions{Dir: dir, Sys: table})
@@ -173,7 +173,7 @@ func TestEveryFailingStepOfOpenNamedLeavesNothing(t *testing.T) {
 }
 
 func TestEveryFailingStepOfRemoveLeavesTheName(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	o := shmseg.NamedOptions{Dir: dir, Regions: []int{4000}}
 	mustNamed(t, "n", o)
 	leaves := func(call func()) {
@@ -204,7 +204,7 @@ func TestEveryFailingStepOfRemoveLeavesTheName(t *testing.T) {
 
 // A descriptor that cannot do what the mapping needs is the surest way to make mmap fail.
 func TestFailingMapOfNamedLeavesNothing(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	mustNamed(t, "there", shmseg.NamedOptions{Dir: dir, Regions: []int{4000}})
 	var real *sys.Table
 	refusedMap := func(err error) {
@@ -235,7 +235,7 @@ func TestFailingMapOfNamedLeavesNothing(t *testing.T) {
 func TestKernelsWithoutRenameat2(t *testing.T) {
 	for _, errno := range []error{sys.EINVAL, sys.ENOSYS} {
 		t.Run(errno.Error(), func(t *testing.T) {
-			dir := shmDir(t)
+			dir := shmtest.ShmDir(t)
 			old := &sys.Table{Renameat2: func(int, string, string) error { return errno }}
 			o := shmseg.NamedOptions{Dir: dir, Regions: []int{64}, Sys: old}
 			mustNamed(t, "old", o)
@@ -251,7 +251,7 @@ func TestKernelsWithoutRenameat2(t *testing.T) {
 		})
 	}
 	t.Run("other errors", func(t *testing.T) {
-		dir := shmDir(t)
+		dir := shmtest.ShmDir(t)
 		leavesDir(t, dir, func() {
 			_, err := shmseg.CreateNamed("x", shmseg.NamedOptions{Dir: dir, Regions: []int{64}, Sys: &sys.Table{
 				Renameat2: func(int, string, string) error { return sys.EPERM },
@@ -263,7 +263,7 @@ func TestKernelsWithoutRenameat2(t *testing.T) {
 }
 
 func TestKernelsWithoutTheLocks(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	mustNamed(t, "there", shmseg.NamedOptions{Dir: dir, Regions: []int{64}})
 	for _, errno := range []error{sys.EINVAL, sys.ENOSYS} {
 		leavesDir(t, dir, func() {
@@ -311,7 +311,7 @@ func TestCreateAfterItsFileWasCleanedUp(t *testing.T) {
 		}},
 	} {
 		t.Run(name, func(t *testing.T) {
-			dir := shmDir(t)
+			dir := shmtest.ShmDir(t)
 			made := 0
 			s := mustNamed(t, "x", shmseg.NamedOptions{Dir: dir, Regions: []int{64}, Sys: table, Init: func(*shmseg.Segment) error {
 				made++
@@ -326,7 +326,7 @@ func TestCreateAfterItsFileWasCleanedUp(t *testing.T) {
 
 // The name is given to another file after it was opened: the old one is not what was asked for any more.
 func TestOpenOfWhatIsReplacedMeanwhile(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	o := shmseg.NamedOptions{Dir: dir, Regions: []int{64}}
 	for name, replace := range map[string]func(){
 		"removed":  func() {},
@@ -359,7 +359,7 @@ func TestOpenOfWhatIsReplacedMeanwhile(t *testing.T) {
 
 // Starting over has an end, also when others never stop.
 func TestLosingEveryRace(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	mustNamed(t, "x", shmseg.NamedOptions{Dir: dir, Regions: []int{64}})
 	var real *sys.Table
 	leavesDir(t, dir, func() {
@@ -390,7 +390,7 @@ func hold(t *testing.T, path string, at int64) (release func()) {
 
 // Who takes away the name of an unused segment holds its life byte meanwhile: openers wait for the outcome.
 func TestOpenDuringRemoval(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	s := mustNamed(t, "x", shmseg.NamedOptions{Dir: dir, Regions: []int{64}})
 	require.NoError(t, s.Detach())
 	release := hold(t, filepath.Join(dir, "shmwire.x"), shmseg.LifeByte)
@@ -418,7 +418,7 @@ func TestOpenDuringRemoval(t *testing.T) {
 
 // Between the look at the name and its removal, others may remove and create as they like: nobody's successor goes.
 func TestRemoveDuringRemoval(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	o := shmseg.NamedOptions{Dir: dir, Regions: []int{64}}
 	overtaken := func(t *testing.T, remove func(*sys.Table) error) error {
 		var real *sys.Table

@@ -7,6 +7,7 @@ import (
 	"path/filepath"
 	"testing"
 
+	"github.com/shmwire/shmwire/internal/shmtest"
 	"github.com/shmwire/shmwire/shmseg"
 	"github.com/stretchr/testify/assert"
 	"github.com/stretchr/testify/require"
@@ -16,7 +17,7 @@ import (
 // nothing; what is accepted lies wholly inside the file and can be read to its last byte. With mend the input gets past
 // the checks that no random bytes pass; size is that of the file.
 func FuzzOpenNamed(f *testing.F) {
-	dir := shmDir(f)
+	dir := shmtest.ShmDir(f)
 	path := filepath.Join(dir, "shmwire.fuzz")
 	copySegment(f, path, func([]byte) {})
 	sample, err := os.ReadFile(path)

@@ -17,19 +17,6 @@ import (
 	"golang.org/x/sys/unix"
 )
 
-// shmDir returns a directory on a tmpfs that is the test's own. What is left in it at the end is an error, and removed.
-// It is not called shmwire-anything: tests of other packages would take it for a segment left behind.
-func shmDir(t testing.TB) string {
-	t.Helper()
-	dir, err := os.MkdirTemp("/dev/shm", "segtest-")
-	require.NoError(t, err)
-	t.Cleanup(func() {
-		assert.Empty(t, entries(t, dir), "left in %s", dir)
-		assert.NoError(t, os.RemoveAll(dir))
-	})
-	return dir
-}
-
 // entries returns the names in dir, those that begin with a dot too.
 func entries(t testing.TB, dir string) []string {
 	t.Helper()
@@ -82,7 +69,7 @@ func mustOpenNamed(t testing.TB, name string, o shmseg.OpenOptions) *shmseg.Segm
 }
 
 func TestCreateAndOpenNamed(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	leavesDir(t, dir, func() {
 		s, err := shmseg.CreateNamed("orders.v2", shmseg.NamedOptions{Dir: dir, Regions: []int{100, 4096, 1}})
 		require.NoError(t, err)
@@ -123,7 +110,7 @@ func TestCreateAndOpenNamed(t *testing.T) {
 }
 
 func TestHeaderOfNamedSegment(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	before := time.Now().Round(0).UTC()
 	s := mustNamed(t, "h", shmseg.NamedOptions{Dir: dir, Regions: []int{100, 200}})
 	h, err := mustOpenNamed(t, "h", shmseg.OpenOptions{Dir: dir}).Header()
@@ -143,7 +130,7 @@ func TestHeaderOfNamedSegment(t *testing.T) {
 }
 
 func TestNamedSegmentStaysUntilItIsRemoved(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	s := mustNamed(t, "stays", shmseg.NamedOptions{Dir: dir, Regions: []int{64}})
 	s.Region(0)[7] = 9
 	require.NoError(t, s.Detach())
@@ -159,7 +146,7 @@ func TestNamedSegmentStaysUntilItIsRemoved(t *testing.T) {
 
 // Losing the name changes nothing for those who have the segment mapped, but they can ask.
 func TestRemovedAndReplaced(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	o := shmseg.NamedOptions{Dir: dir, Regions: []int{64}}
 	first := mustNamed(t, "name", o)
 	user := mustOpenNamed(t, "name", shmseg.OpenOptions{Dir: dir, ReadOnly: true})
@@ -189,7 +176,7 @@ func TestRemovedAndReplaced(t *testing.T) {
 }
 
 func TestDetachedNamedSegment(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	s := mustNamed(t, "gone", shmseg.NamedOptions{Dir: dir, Regions: []int{64}})
 	require.NoError(t, s.Detach())
 	require.NoError(t, s.Detach())
@@ -211,7 +198,7 @@ func TestMemfdHasNoName(t *testing.T) {
 }
 
 func TestNamesOfSegments(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	for _, name := range []string{"a", "a b", "über", "a.b", "-", "shmwire.x", strings.Repeat("n", shmseg.MaxSegmentNameBytes)} {
 		s, err := shmseg.CreateNamed(name, shmseg.NamedOptions{Dir: dir, Regions: []int{1}})
 		require.NoError(t, err, "%q", name)
@@ -247,7 +234,7 @@ func TestDefaultDirectory(t *testing.T) {
 
 // A segment keeps to the directory it was made in, whatever the working directory is later on.
 func TestRelativeDirectory(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	t.Chdir(dir)
 	s := mustNamed(t, "here", shmseg.NamedOptions{Dir: ".", Regions: []int{64}})
 	t.Chdir("/")
@@ -256,7 +243,7 @@ func TestRelativeDirectory(t *testing.T) {
 }
 
 func TestModes(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	for _, tt := range []struct{ asked, got os.FileMode }{
 		{0, 0o600}, {0o600, 0o600}, {0o640, 0o640}, {0o660, 0o660}, {0o666, 0o666},
 	} {
@@ -276,7 +263,7 @@ func TestModes(t *testing.T) {
 }
 
 func TestNamedDescriptorEndsOnExec(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	s := mustNamed(t, "x", shmseg.NamedOptions{Dir: dir, Regions: []int{1}})
 	for _, each := range []*shmseg.Segment{s, mustOpenNamed(t, "x", shmseg.OpenOptions{Dir: dir})} {
 		flags, err := unix.FcntlInt(uintptr(each.FD()), unix.F_GETFD, 0)
@@ -286,7 +273,7 @@ func TestNamedDescriptorEndsOnExec(t *testing.T) {
 }
 
 func TestNamedMemoryIsReserved(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	const size = 3<<20 + 5000
 	for _, prefault := range []bool{false, true} {
 		s, err := shmseg.CreateNamed("full", shmseg.NamedOptions{Dir: dir, Regions: []int{size}, Prefault: prefault})
@@ -301,7 +288,7 @@ func TestNamedMemoryIsReserved(t *testing.T) {
 
 // What Init writes is there before anybody can open the segment.
 func TestInit(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	o := shmseg.NamedOptions{Dir: dir, Regions: []int{64}, Init: func(s *shmseg.Segment) error {
 		s.Region(0)[0] = 77
 		_, err := shmseg.OpenNamed("i", shmseg.OpenOptions{Dir: dir})
@@ -328,7 +315,7 @@ func TestInit(t *testing.T) {
 // The lock on the life byte says whether anybody has the segment: from before it has its name, and as long as one
 // mapping is left.
 func TestLifeLock(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	var real *sys.Table
 	inUse := func(file string) bool {
 		fd, err := real.OpenAt(sys.AtCwd, filepath.Join(dir, file), false)

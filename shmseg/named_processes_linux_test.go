@@ -61,7 +61,7 @@ func umaskRole(args []string) int {
 }
 
 func TestModeWhateverTheUmask(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	for _, umask := range []string{"0", "022", "077", "0777"} {
 		for _, mode := range []string{"0600", "0640", "0666"} {
 			child := shmtest.Child(t, "umask", dir, umask, mode)
@@ -87,7 +87,7 @@ func contenderRole(args []string) int {
 
 func TestOneOfManyCreatorsWins(t *testing.T) {
 	const many, rounds = 16, 3
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	for range rounds {
 		var children []*shmtest.Process
 		for range many {
@@ -206,7 +206,7 @@ func openWhole(dir string) (found bool, err error) {
 // Two processes make and remove one name as fast as they can, two open it: what is found is whole, and nobody removes
 // what is another's.
 func TestOpenersSeeOnlyWholeSegments(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	var openers, churners []*shmtest.Process
 	for range 2 {
 		openers = append(openers, shmtest.Child(t, "opener", dir))
@@ -274,7 +274,7 @@ func under(limit int, value uint64, do func() error) error {
 }
 
 func TestLimitsOfTheProcess(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	child := shmtest.Child(t, "limited", dir)
 	assert.Equal(t, "EFBIG 0 <nil>", child.Line(), "RLIMIT_FSIZE")
 	assert.Equal(t, "EMFILE 0 <nil>", child.Line(), "RLIMIT_NOFILE")
@@ -310,7 +310,7 @@ func smallTmpfsRole(args []string) int {
 }
 
 func TestFullFileSystem(t *testing.T) {
-	child := shmtest.Child(t, "small tmpfs", shmDir(t))
+	child := shmtest.Child(t, "small tmpfs", shmtest.ShmDir(t))
 	line := child.Line()
 	if strings.HasPrefix(line, "no tmpfs") {
 		t.Skipf("needs a mount of its own: %s", line)
@@ -352,7 +352,7 @@ func TestOtherUsers(t *testing.T) {
 	if os.Geteuid() != 0 {
 		t.Skip("only root can become another user")
 	}
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	require.NoError(t, os.Chmod(dir, 0o1777))
 	mustNamed(t, "private", shmseg.NamedOptions{Dir: dir, Regions: []int{8}})
 	mustNamed(t, "public", shmseg.NamedOptions{Dir: dir, Regions: []int{8}, Mode: 0o644})
@@ -390,7 +390,7 @@ func counterRole(args []string) int {
 // Two processes write one word in turn. One is killed; the segment is as good as before, and so is its name, and the
 // next process takes up where the last one ended.
 func TestPartnerKilled(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	s := mustNamed(t, "n", shmseg.NamedOptions{Dir: dir, Regions: []int{8, 64}})
 	word := mem.Uint64At(s.Region(0), 0)
 	value := uint64(0)
@@ -430,7 +430,7 @@ func halfRole(args []string) int {
 
 // What a killed creator leaves is nobody's, has no name that anybody opens, and is in nobody's way.
 func TestCreatorKilledHalfWay(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	child := shmtest.Child(t, "half", dir)
 	require.Equal(t, "half", child.Line())
 	half := entries(t, dir)

@@ -43,7 +43,7 @@ func TestWhatElseCanHaveTheName(t *testing.T) {
 			require.NoError(t, os.Mkdir(path, 0o700))
 		}, nil, shmseg.CheckFileType, false},
 		{"link to a segment", func(t *testing.T, path string) {
-			target := mustNamed(t, "target", shmseg.NamedOptions{Dir: shmDir(t), Regions: []int{agreed}})
+			target := mustNamed(t, "target", shmseg.NamedOptions{Dir: shmtest.ShmDir(t), Regions: []int{agreed}})
 			require.NoError(t, os.Symlink("/proc/self/fd/"+strconv.Itoa(target.FD()), path))
 		}, nil, shmseg.CheckFileType, false},
 		{"link to nothing", func(t *testing.T, path string) {
@@ -69,7 +69,7 @@ func TestWhatElseCanHaveTheName(t *testing.T) {
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
 			shmtest.Watchdog(t, time.Minute)
-			dir := shmDir(t)
+			dir := shmtest.ShmDir(t)
 			path := filepath.Join(dir, "shmwire.taken")
 			tt.plant(t, path)
 			defer func() { assert.NoError(t, os.RemoveAll(path)) }()
@@ -136,7 +136,7 @@ func TestOpenRefusesWrongSize(t *testing.T) {
 		{"grown", 1 << 40, shmseg.ErrGeometry},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			dir := shmDir(t)
+			dir := shmtest.ShmDir(t)
 			path := filepath.Join(dir, "shmwire.sized")
 			copySegment(t, path, func([]byte) {})
 			defer func() { assert.NoError(t, os.Remove(path)) }()
@@ -195,7 +195,7 @@ func TestOpenRefusesEachField(t *testing.T) {
 		{"reserved", u32(124, 1), 124, shmseg.ErrGeometry},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			dir := shmDir(t)
+			dir := shmtest.ShmDir(t)
 			path := filepath.Join(dir, "shmwire.header")
 			copySegment(t, path, tt.change)
 			defer func() { assert.NoError(t, os.Remove(path)) }()
@@ -216,7 +216,7 @@ func TestOpenRefusesEachField(t *testing.T) {
 }
 
 func TestOpenWithOtherRegions(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	mustNamed(t, "r", shmseg.NamedOptions{Dir: dir, Regions: []int{100, 200}})
 	leavesDir(t, dir, func() {
 		for _, regions := range [][]int{{100}, {100, 200, 1}, {100, 201}, {200, 100}, {100, 20000}, {1}} {
@@ -235,7 +235,7 @@ func TestOpenWithOtherRegions(t *testing.T) {
 }
 
 func TestMaxBytes(t *testing.T) {
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	mustNamed(t, "b", shmseg.NamedOptions{Dir: dir, Regions: []int{5000}}) // 12288 bytes in all
 	leavesDir(t, dir, func() {
 		for _, limit := range []int{1, 4096, 12287} {
@@ -308,7 +308,7 @@ func faultsPanic() bool {
 // Somebody who may write the file truncates it while it is mapped.
 func TestTruncatedWhileMapped(t *testing.T) {
 	shmtest.NeedsFaultAddresses(t)
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	s := mustNamed(t, "cut", shmseg.NamedOptions{Dir: dir, Regions: []int{64, 1 << 16}})
 	path := filepath.Join(dir, "shmwire.cut")
 	user := mustOpenNamed(t, "cut", shmseg.OpenOptions{Dir: dir})
@@ -340,7 +340,7 @@ func TestTruncatedWhileMapped(t *testing.T) {
 // The guard is for one segment's truncated memory and for nothing else.
 func TestGuardLetsOtherFaultsThrough(t *testing.T) {
 	shmtest.NeedsFaultAddresses(t)
-	dir := shmDir(t)
+	dir := shmtest.ShmDir(t)
 	mine := mustNamed(t, "mine", shmseg.NamedOptions{Dir: dir, Regions: []int{64}})
 	other := mustNamed(t, "other", shmseg.NamedOptions{Dir: dir, Regions: []int{64}})
 	assert.PanicsWithValue(t, "own", func() { _ = mine.Guard(func() { panic("own") }) })
