@@ -139,7 +139,7 @@
 // A descriptor left from exactly 2^36 laps ago looks current. The consumer has always taken it by then and the producer
 // overwritten it, so only memory handed to a new ring without clearing could show it. A producer of an MPSC ring that is
 // stopped inside a claim while the others claim exactly 2^38 slots, so that the claim word is the same again, takes it for
-// unchanged; and a consumer that lies about its position by exactly a multiple of 2^38 is believed, to its own harm.
+// unchanged; and a consumer that lies about its position by exactly a multiple of 2^38, below 2^62, is believed, to its own harm.
 //
 // Producers of an MPSC ring that wait for space for a large record can be overtaken by smaller ones for as long as these
 // keep coming; the context bounds the wait.

@@ -36,6 +36,10 @@ func (p *Producer) claimSlots(need uint64) (at uint64, ok bool, err error) {
 	return 0, false, p.noSpace()
 }
 
+// farthest is how far no consumer gets between two looks of a producer: at a thousand million slots a second it takes 146
+// years. A lie beyond it could lead so far that it looks like going back.
+const farthest = 1 << 62
+
 // lastClaim returns the claim word and the position after what it claims, which is described when it returns: before
 // any claim succeeds the one before it is, so only the last can be without a descriptor, and its extent and owner stand
 // in the claim word (I12). current=false means that the word changed meanwhile.
@@ -72,7 +76,7 @@ func (p *Producer) lastClaim() (t, end uint64, current bool, err error) {
 // accept bounds the consumer's position c by the one seen before and by the end of the last claim t, which is at position
 // end if c is true.
 func (p *Producer) accept(c, t, end uint64) error {
-	if int64(c-p.cons) < 0 || end-c > p.mask+1 {
+	if c-p.cons >= farthest || end-c > p.mask+1 {
 		if claimSlots(t) != 0 {
 			end = claimEnd(t, p.cons) // what follows from c means nothing
 		}

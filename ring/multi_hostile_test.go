@@ -117,6 +117,21 @@ func TestMultiProducerGoesForwardWithALieOf2To38(t *testing.T) {
 	}, producerCalls(p)...)
 }
 
+// ... but not one so large that the position it leads to looks like one from which it went back.
+func TestMultiProducerRefusesALieThatNobodyLivesToSee(t *testing.T) {
+	for _, far := range []uint64{1 << 62, 1<<62 + 1<<38, 1 << 63, 1<<64 - 1<<38} { // all of them multiples of 2^38
+		r := newCrowd(t, ring.Geometry{Slots: 8, SlotBytes: 16})
+		p := r.join()
+		mustSend(t, p, nil)
+		r.mustReceive(nil)
+		r.word(r.cons, ring.ConsumerPositionOffset).Store(1 + far)
+		_, err := p.TrySend(nil)
+		requireCorrupt(t, err, ring.CorruptError{
+			Region: "consumer", Field: "position", Position: 1, Got: 1 + far, Want: "0 to 1",
+		}, producerCalls(p)...)
+	}
+}
+
 // A producer that waits hears of a lie too.
 func TestMultiSleepingProducerHearsOfALie(t *testing.T) {
 	r := newCrowd(t, ring.Geometry{Slots: 4, SlotBytes: 16})
